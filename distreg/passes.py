@@ -1,10 +1,39 @@
-"""Passes over the data: the only place that runs block computations on Dask."""
+"""Passes over the data: the only place that runs block computations on Dask.
+
+A `Reduction` says what to do with the blocks; `PassRunner.run` does it once over a data set. One task
+reads one group of consecutive blocks, and the groups' states are combined in a fixed binary tree:
+groups and tree follow from the data alone, so that any number of workers gives the same bits.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-__all__ = ["Cost"]
+from threadpoolctl import ThreadpoolController
+
+from distreg.data.block import Block, Group
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from distreg.data.dataset import Dataset
+
+__all__ = ["Checkpoint", "Cost", "PassRunner", "Progress", "Reduction", "single_threaded_blas"]
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage's name, the steps done and the steps in all."""
+
+SEGMENT_GROUPS = 32
+"""Groups between two checkpoints."""
 
 
 @dataclass
@@ -31,3 +60,262 @@ class Cost:
     bytes_read: int = 0
     pass_seconds: float = 0.0
     path_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reduction(Generic[S, R]):
+    """What one pass computes.
+
+    Attributes
+    ----------
+    name : str
+        Shown while the pass runs.
+    chunk_of : callable
+        For a group, the function that turns its blocks into a state; it may hold only what the rows
+        of that group need, because it travels to the worker.
+    combine : callable
+        Joins the states of two neighbouring runs of groups, left one first. May reuse both.
+    finalize : callable
+        Turns the last state into the result.
+    to_arrays, from_arrays : callable, optional
+        A state as named arrays and back, for checkpoints.
+    """
+
+    name: str
+    chunk_of: Callable[[Group], Callable[[Iterator[Block]], S]]
+    combine: Callable[[S, S], S]
+    finalize: Callable[[S], R]
+    to_arrays: Callable[[S], dict[str, Any]] | None = None
+    from_arrays: Callable[[dict[str, Any]], S] | None = None
+
+
+class Checkpoint(Protocol):
+    """Keeps the states of finished segments of a pass."""
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        """Arrays saved under `name`, or None."""
+        ...
+
+    def save(self, name: str, arrays: dict[str, Any]) -> None:
+        """Keep `arrays` under `name`."""
+        ...
+
+
+@dataclass
+class _Reads:
+    blocks: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: _Reads) -> _Reads:
+        return _Reads(self.blocks + other.blocks, self.bytes + other.bytes)
+
+
+class _GroupTask:
+    """Reads the blocks of one group and reduces them. Opaque to Dask, so that it is not traversed."""
+
+    def __init__(self, chunk: Callable[[Iterator[Block]], Any], group: Group, pin: bool) -> None:
+        recipes = [
+            dataclasses.replace(r, inputs=()) if r.inputs else r  # type: ignore[type-var]
+            for r in group.recipes
+        ]
+        self._group = Group(group.index, tuple(recipes))
+        self._chunk = chunk
+        self._pin = pin
+
+    def __call__(self, inputs: list[list[Any]]) -> tuple[Any, _Reads]:
+        if self._pin:
+            _pin_blas()
+        reads = _Reads()
+
+        def counted() -> Iterator[Block]:
+            for block in self._group.blocks(tuple(tuple(values) for values in inputs)):
+                reads.blocks += 1
+                reads.bytes += block.nbytes
+                yield block
+
+        state = self._chunk(counted())
+        if self._pin:
+            _report_progress()
+        return state, reads
+
+
+class _Combine:
+    def __init__(self, combine: Callable[[Any, Any], Any]) -> None:
+        self._combine = combine
+
+    def __call__(
+        self, left: tuple[Any, _Reads], right: tuple[Any, _Reads]
+    ) -> tuple[Any, _Reads]:
+        return self._combine(left[0], right[0]), left[1] + right[1]
+
+
+class PassRunner:
+    """Runs reductions and counts what they cost.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        Where to run; None means threads of this process. Data that live in this process always run
+        on its threads.
+    n_threads : int, optional
+        Threads when there is no client; default: the processors of this machine.
+    progress : callable, optional
+        ``progress(stage, done, total)``.
+    checkpoint : Checkpoint, optional
+        Keeps finished segments of a pass, so that an interrupted one goes on where it stopped.
+
+    Attributes
+    ----------
+    cost : Cost
+        What the passes so far have cost.
+    """
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        n_threads: int | None = None,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        from dask.system import CPU_COUNT
+
+        self.client = client
+        self.n_threads = n_threads or int(CPU_COUNT)
+        self.progress: Progress = progress or (lambda stage, done, total: None)
+        self.checkpoint = checkpoint
+        self.cost = Cost()
+
+    def run(self, reduction: Reduction[S, R], dataset: Dataset) -> R:
+        """Read every block of `dataset` once."""
+        start = time.perf_counter()
+        stage = f"pass {self.cost.n_passes + 1}: {reduction.name}"
+        groups = dataset.groups
+        client = None if dataset.in_memory else self.client
+        state: Any = None
+        for first in range(0, len(groups), SEGMENT_GROUPS):
+            part = self._segment(
+                reduction, groups, slice(first, first + SEGMENT_GROUPS), client, stage
+            )
+            state = part if state is None else reduction.combine(state, part)
+        result = reduction.finalize(state)
+        self.cost.n_passes += 1
+        self.cost.pass_seconds += time.perf_counter() - start
+        return result
+
+    def _segment(
+        self,
+        reduction: Reduction[S, R],
+        groups: tuple[Group, ...],
+        where: slice,
+        client: Client | None,
+        stage: str,
+    ) -> S:
+        """State of some groups: from the checkpoint, or computed (and then kept)."""
+        part, name = groups[where], f"{stage.replace(' ', '-').replace(':', '')}-{where.start}"
+        keep = self.checkpoint if reduction.to_arrays and reduction.from_arrays else None
+        if keep is not None and reduction.from_arrays is not None:
+            saved = keep.load(name)
+            if saved is not None:
+                self.progress(stage, where.start + len(part), len(groups))
+                return reduction.from_arrays(saved)
+
+        def report(done: int) -> None:
+            self.progress(stage, where.start + done, len(groups))
+
+        report(0)
+        root = _tree(reduction, part, pin=client is not None)
+        if client is None:
+            state, reads = _compute_on_threads(root, self.n_threads, report)
+        else:
+            state, reads = _compute_on_cluster(root, client, report)
+        self.cost.n_block_reads += reads.blocks
+        self.cost.bytes_read += reads.bytes
+        if keep is not None and reduction.to_arrays is not None:
+            keep.save(name, reduction.to_arrays(state))
+        return state  # type: ignore[no-any-return]
+
+
+def _tree(reduction: Reduction[Any, Any], groups: tuple[Group, ...], pin: bool) -> Any:
+    """Delayed state of the groups, combined pairwise."""
+    from dask import delayed
+
+    nodes = []
+    for group in groups:
+        task = delayed(_GroupTask(reduction.chunk_of(group), group, pin), pure=False)
+        inputs = [list(recipe.inputs) for recipe in group.recipes]
+        nodes.append(task(inputs, dask_key_name=f"{_GROUP_KEY}{group.index}-{id(reduction)}"))
+    combine = delayed(_Combine(reduction.combine), pure=False)
+    while len(nodes) > 1:
+        pairs = [combine(nodes[i], nodes[i + 1]) for i in range(0, len(nodes) - 1, 2)]
+        nodes = pairs + ([nodes[-1]] if len(nodes) % 2 else [])
+    return nodes[0]
+
+
+_GROUP_KEY = "distreg-group-"
+_PROGRESS_TOPIC = "distreg-progress"
+
+
+def _compute_on_threads(root: Any, n_threads: int, report: Callable[[int], None]) -> Any:
+    from dask.callbacks import Callback
+
+    done = 0
+
+    def count(key: Any, result: Any, graph: Any, state: Any, worker: Any) -> None:
+        nonlocal done
+        if str(key).startswith(_GROUP_KEY):
+            done += 1
+            report(done)
+
+    with single_threaded_blas(), Callback(posttask=count):
+        return root.compute(scheduler="threads", num_workers=n_threads)
+
+
+def _compute_on_cluster(root: Any, client: Client, report: Callable[[int], None]) -> Any:
+    lock, done = threading.Lock(), 0
+
+    def count(event: Any) -> None:
+        nonlocal done
+        with lock:
+            done += 1
+            report(done)
+
+    client.subscribe_topic(_PROGRESS_TOPIC, count)
+    try:
+        return client.compute(root, sync=True)
+    finally:
+        client.unsubscribe_topic(_PROGRESS_TOPIC)
+
+
+def _report_progress() -> None:
+    """Tell the scheduler that a group is done (nothing to do outside of a worker)."""
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+    except ValueError:
+        return
+    worker.log_event(_PROGRESS_TOPIC, 1)
+
+
+_controller: ThreadpoolController | None = None
+_pinned = False
+
+
+def _pin_blas() -> None:
+    """Give BLAS one thread for the rest of this worker process: tasks are the parallelism."""
+    global _pinned
+    if not _pinned:
+        ThreadpoolController().limit(limits=1, user_api="blas")
+        _pinned = True
+
+
+def single_threaded_blas() -> Any:
+    """Context in which BLAS uses one thread a call, because several calls run side by side.
+
+    It also makes results independent of the number of processors.
+    """
+    global _controller
+    if _controller is None:
+        _controller = ThreadpoolController()
+    controller = _controller.select(user_api="blas")
+    return controller.limit(limits=1) if controller.lib_controllers else nullcontext()

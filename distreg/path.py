@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PathResult"]
+from distreg.certificates import certify, null_model
+from distreg.penalties import Penalty
+from distreg.solvers.descent import descend_path
+from distreg.solvers.ridge import least_squares, ridge_path
+from distreg.training import TrainingMoments
+
+__all__ = ["PathResult", "alpha_grid", "fit_path"]
+
+SMALLEST_L1_RATIO = 1e-3
+"""Stands in for l1_ratio = 0 in alpha_max, where no alpha makes all coefficients 0 (glmnet's rule)."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +57,67 @@ class PathResult:
     n_nonzero: np.ndarray
     n_epochs: np.ndarray
     null_objective: float
+
+
+def alpha_grid(
+    moments: TrainingMoments,
+    penalty: Penalty,
+    l1_ratio: float,
+    n_alphas: int,
+    alpha_min_ratio: float | None,
+) -> np.ndarray:
+    """Geometric grid from the smallest alpha without penalised features downwards.
+
+    ``alpha_max = max_j |g_j| / (l1_j max(l1_ratio, 1e-3))`` with g the gradient of the null model.
+
+    Parameters
+    ----------
+    n_alphas : int
+    alpha_min_ratio : float or None
+        Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2.
+    """
+    _, grad = null_model(moments, penalty)
+    inside = penalty.penalised & (np.diagonal(moments.gram) > 0)
+    ratio = np.abs(grad[inside]) / penalty.l1[inside]
+    alpha_max = ratio.max(initial=0.0) / max(l1_ratio, SMALLEST_L1_RATIO)
+    resolution = float(np.finfo(np.float64).resolution)
+    if not alpha_max > resolution * np.sqrt(moments.yty):
+        # a target without variation: any alpha gives the null model
+        return np.full(n_alphas, max(alpha_max, resolution))
+    if alpha_min_ratio is None:
+        alpha_min_ratio = 1e-4 if moments.n_rows > moments.xty.size else 1e-2
+    return np.asarray(np.geomspace(alpha_max, alpha_max * alpha_min_ratio, n_alphas))
+
+
+def fit_path(
+    moments: TrainingMoments, penalty: Penalty, alphas: np.ndarray, l1_ratio: float
+) -> PathResult:
+    """Solve and certify every alpha; `alphas` descend. A single alpha = 0 is least squares."""
+    alphas = np.asarray(alphas, dtype=np.float64)
+    if alphas.size == 1 and alphas[0] == 0.0:
+        penalty = Penalty(np.zeros_like(penalty.l1), np.zeros_like(penalty.l2))
+    epochs = np.zeros(alphas.size, dtype=np.int64)
+    if not penalty.penalised.any():
+        solution = least_squares(moments.gram, moments.xty)
+        scaled = np.tile(solution, (alphas.size, 1))
+    elif l1_ratio == 0.0:
+        scaled = ridge_path(moments.gram, moments.xty, penalty.l2, alphas)
+    else:
+        scaled = np.zeros((alphas.size, moments.xty.size))
+        descend_path(
+            moments.gram, moments.xty, penalty.l1, penalty.l2, alphas, l1_ratio, scaled, epochs
+        )
+    coef, intercept = moments.to_features(scaled)
+    certificate = certify(moments, penalty, alphas, l1_ratio, coef * moments.scale)
+    return PathResult(
+        l1_ratio=float(l1_ratio),
+        alphas=alphas,
+        coef=coef,
+        intercept=intercept,
+        objective=certificate.objective,
+        dual_gap=certificate.dual_gap,
+        kkt_violation=certificate.kkt_violation,
+        n_nonzero=np.count_nonzero(coef, axis=1),
+        n_epochs=epochs,
+        null_objective=null_model(moments, penalty)[0],
+    )

@@ -1,0 +1,66 @@
+"""Tiles: some rows of a block, centred and weighted, ready for one symmetric rank-k update.
+
+Compiled, and free of Python's lock, so that threads run side by side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["add_one_hot", "fill_columns", "fill_rows", "missing_columns"]
+
+
+@njit(cache=True, nogil=True)
+def fill_rows(dense, rows, centre, target, root_weight, out):  # type: ignore[no-untyped-def]
+    """Write ``sqrt(w) [x - centre, target, 1]`` of `rows` to the C-ordered tile `out`."""
+    n_dense, last = centre.shape[0], out.shape[1] - 1
+    for i in range(rows.shape[0]):
+        row, scale = rows[i], root_weight[i]
+        for j in range(n_dense):
+            out[i, j] = (dense[row, j] - centre[j]) * scale
+        out[i, last - 1] = target[row] * scale
+        out[i, last] = scale
+
+
+@njit(cache=True, nogil=True)
+def fill_columns(dense, rows, centre, target, root_weight, out):  # type: ignore[no-untyped-def]
+    """As `fill_rows`, for Fortran-ordered blocks and tiles."""
+    n_dense, last = centre.shape[0], out.shape[1] - 1
+    for j in range(n_dense):
+        shift = centre[j]
+        for i in range(rows.shape[0]):
+            out[i, j] = (dense[rows[i], j] - shift) * root_weight[i]
+    for i in range(rows.shape[0]):
+        out[i, last - 1] = target[rows[i]] * root_weight[i]
+        out[i, last] = root_weight[i]
+
+
+@njit(cache=True, nogil=True)
+def missing_columns(dense):  # type: ignore[no-untyped-def]
+    """Columns that hold a NaN, as a boolean (n_columns,) array."""
+    found = np.zeros(dense.shape[1], dtype=np.bool_)
+    for i in range(dense.shape[0]):
+        for j in range(dense.shape[1]):
+            if dense[i, j] != dense[i, j]:
+                found[j] = True
+    return found
+
+
+@njit(cache=True, nogil=True)
+def add_one_hot(data, indices, indptr, rows, cell, weighted, cross, products):  # type: ignore[no-untyped-def]
+    """Add the sparse products of `rows` to one cell: ``S'S`` (lower triangle) and ``S'Z``.
+
+    `weighted` is the tile of the same rows; its last column is sqrt(w), so a sparse value times
+    it is the weighted value. Column indices ascend within a row, which fills the lower triangle.
+    """
+    width, last = weighted.shape[1], weighted.shape[1] - 1
+    for i in range(rows.shape[0]):
+        start, stop = indptr[rows[i]], indptr[rows[i] + 1]
+        scale = weighted[i, last]
+        for a in range(start, stop):
+            column, value = indices[a], data[a] * scale
+            for j in range(width):
+                cross[cell, column, j] += value * weighted[i, j]
+            for b in range(start, a + 1):
+                products[cell, column, indices[b]] += value * (data[b] * scale)

@@ -1,0 +1,211 @@
+"""Moments of cells of rows: what one pass leaves behind for the squared loss.
+
+For every cell (a set of rows that all folds treat alike) `Moments` holds the weighted Gram matrix of
+the augmented row ``a = [sparse features, dense features - centre, missing, y - y_centre, 1]``. Sums,
+cross products and second moments are its entries, so that adding two `Moments` adds everything.
+
+The centre is the mean of the first rows that a group reads, so it differs between groups. `merge`
+moves one state to the other's centre: with ``x - c' = (x - c) + (c - c')`` the Gram matrix changes by
+terms in the known sums, exactly and without cancellation (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["Issue", "Layout", "Moments", "merge"]
+
+
+@dataclass(frozen=True)
+class Issue:
+    """A defect of one column, found while reading.
+
+    Attributes
+    ----------
+    column : str
+        Feature name, or "target", "weight", "offset".
+    kind : str
+        "missing", "infinite" or "negative".
+    first_row, count : int
+        First offending row number and number of offending rows.
+    source : str
+        Where the first one was read.
+    """
+
+    column: str
+    kind: str
+    first_row: int
+    count: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes of the parts of an augmented row; the last two dense entries are the target and 1."""
+
+    n_cells: int
+    n_sparse: int
+    n_dense: int
+
+
+@dataclass
+class Moments:
+    """Gram matrices of the augmented rows, one for each cell.
+
+    Attributes
+    ----------
+    layout : Layout
+        Sizes.
+    centre : (n_dense,) array
+        Subtracted from the dense features.
+    sparse_centre : (n_sparse,) array
+        Subtracted from the sparse features; 0 unless a column is dense and far from 0.
+    y_centre : float
+        Subtracted from the target.
+    missing : (m,) int array
+        Dense features that have a missing indicator, ascending.
+    dense : (n_cells, r, r) array, r = n_dense + m + 2
+        Products of the dense part ``[features, indicators, target, 1]``; lower triangle.
+    cross : (n_cells, n_sparse, r) array
+        Products of sparse features with the dense part.
+    sparse : (n_cells, n_sparse, n_sparse) array
+        Products of sparse features; lower triangle.
+    count : (n_cells,) int array
+        Rows with positive weight.
+    issues : dict
+        Defects by (column, kind).
+    """
+
+    layout: Layout
+    centre: np.ndarray
+    sparse_centre: np.ndarray
+    y_centre: float
+    missing: np.ndarray
+    dense: np.ndarray
+    cross: np.ndarray
+    sparse: np.ndarray
+    count: np.ndarray
+    issues: dict[tuple[str, str], Issue] = field(default_factory=dict)
+
+    @classmethod
+    def zeros(cls, layout: Layout, centre: np.ndarray, y_centre: float) -> Moments:
+        """State of no rows about the given centre."""
+        cells, s, r = layout.n_cells, layout.n_sparse, layout.n_dense + 2
+        return cls(
+            layout=layout,
+            centre=centre,
+            sparse_centre=np.zeros(s),
+            y_centre=y_centre,
+            missing=np.empty(0, dtype=np.int64),
+            dense=np.zeros((cells, r, r)),
+            cross=np.zeros((cells, s, r)),
+            sparse=np.zeros((cells, s, s)),
+            count=np.zeros(cells, dtype=np.int64),
+        )
+
+    @staticmethod
+    def state_bytes(layout: Layout, n_missing: int = 0) -> int:
+        """Bytes of one state."""
+        r = layout.n_dense + n_missing + 2
+        return 8 * layout.n_cells * (r * r + layout.n_sparse * r + layout.n_sparse**2)
+
+    def with_missing(self, missing: np.ndarray) -> Moments:
+        """Give the features `missing` (a superset of the present ones) indicators; new ones are 0."""
+        if missing.size == self.missing.size:
+            return self
+        d, r_new = self.layout.n_dense, self.layout.n_dense + missing.size + 2
+        old = np.concatenate(
+            [np.arange(d), d + np.searchsorted(missing, self.missing), [r_new - 2, r_new - 1]]
+        )
+        dense = np.zeros((self.layout.n_cells, r_new, r_new))
+        dense[:, old[:, None], old[None, :]] = self.dense
+        cross = np.zeros((self.layout.n_cells, self.layout.n_sparse, r_new))
+        cross[:, :, old] = self.cross
+        return Moments(
+            self.layout, self.centre, self.sparse_centre, self.y_centre, missing, dense, cross,
+            self.sparse, self.count, self.issues,
+        )  # fmt: skip
+
+    def translate(self, centre: np.ndarray, sparse_centre: np.ndarray, y_centre: float) -> None:
+        """Move to another centre, in place.
+
+        With ``delta = old - new`` and the sums ``s`` (products with the entry 1), N = sum of weights:
+        ``S' = S + delta s' + s delta' + N delta delta'``.
+        """
+        r = self.dense.shape[1]
+        delta = np.zeros(r)
+        delta[: self.layout.n_dense] = self.centre - centre
+        delta[r - 2] = self.y_centre - y_centre
+        delta_sparse = self.sparse_centre - sparse_centre
+        dense_moves, sparse_moves = bool(np.any(delta)), bool(np.any(delta_sparse))
+        for cell in range(self.layout.n_cells):
+            total = self.dense[cell, r - 1].copy()
+            total_sparse = self.cross[cell, :, r - 1].copy()
+            weight = total[r - 1]
+            if dense_moves:
+                half = np.outer(delta, total + 0.5 * weight * delta)
+                self.dense[cell] += half + half.T
+                self.cross[cell] += np.outer(total_sparse, delta)
+            if sparse_moves:
+                moved = total + weight * delta
+                self.cross[cell] += np.outer(delta_sparse, moved)
+                half = np.outer(delta_sparse, total_sparse + 0.5 * weight * delta_sparse)
+                self.sparse[cell] += half + half.T
+        self.centre, self.sparse_centre, self.y_centre = centre, sparse_centre, y_centre
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Arrays that `from_arrays` turns into the same state (a state with issues has none)."""
+        return {
+            "sizes": np.array([self.layout.n_cells, self.layout.n_sparse, self.layout.n_dense]),
+            "centre": self.centre,
+            "sparse_centre": self.sparse_centre,
+            "y_centre": np.array(self.y_centre),
+            "missing": self.missing,
+            "dense": self.dense,
+            "cross": self.cross,
+            "sparse": self.sparse,
+            "count": self.count,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Moments:
+        """Inverse of `to_arrays`."""
+        n_cells, n_sparse, n_dense = (int(size) for size in arrays["sizes"])
+        rest = {k: arrays[k] for k in ("centre", "sparse_centre", "missing", "dense", "cross")}
+        return cls(
+            layout=Layout(n_cells, n_sparse, n_dense),
+            y_centre=float(arrays["y_centre"]),
+            sparse=arrays["sparse"],
+            count=arrays["count"],
+            **rest,
+        )
+
+
+def merge(left: Moments, right: Moments) -> Moments:
+    """Moments of the rows of both, about the centre of `left`.
+
+    Neither argument may be used afterwards: their arrays are reused.
+    """
+    if left.missing.size or right.missing.size:
+        union = np.union1d(left.missing, right.missing).astype(np.int64)
+        left, right = left.with_missing(union), right.with_missing(union)
+    if left.count.sum() == 0 and not left.issues:
+        left, right = right, left
+    right.translate(left.centre, left.sparse_centre, left.y_centre)
+    left.dense += right.dense
+    left.cross += right.cross
+    left.sparse += right.sparse
+    left.count += right.count
+    for key, issue in right.issues.items():
+        seen = left.issues.get(key)
+        left.issues[key] = issue if seen is None else _join(seen, issue)
+    return left
+
+
+def _join(a: Issue, b: Issue) -> Issue:
+    """One issue for both; `a` and `b` concern the same column and kind."""
+    first = a if a.first_row <= b.first_row else b
+    return Issue(a.column, a.kind, first.first_row, a.count + b.count, first.source)

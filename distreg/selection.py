@@ -1,0 +1,66 @@
+"""Choosing one alpha from a cross-validation curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distreg.cv import CVResult
+from distreg.exceptions import InputError
+
+__all__ = ["RULES", "Selected", "select"]
+
+RULES = ("min", "1se")
+
+
+@dataclass(frozen=True)
+class Selected:
+    """One entry of the grid: `path` counts l1_ratios, `index` counts alphas."""
+
+    path: int
+    index: int
+    alpha: float
+    l1_ratio: float
+    cv_mean: float
+    cv_se: float
+
+
+def select(result: CVResult, rule: str = "min", path: int | None = None) -> Selected:
+    """Apply a selection rule to the curve.
+
+    Parameters
+    ----------
+    result : CVResult
+    rule : {"min", "1se"}
+        "min": lowest mean held-out deviance (of equal ones the largest alpha). "1se": the largest
+        alpha, at the l1_ratio of the minimum, whose mean is within one standard error of it.
+    path : int, optional
+        Only this l1_ratio; default: all.
+
+    Raises
+    ------
+    InputError
+        If the rule is unknown or the result has no folds.
+    """
+    if rule not in RULES:
+        raise InputError(f"selection={rule!r} is not a rule; use one of {', '.join(RULES)}")
+    curve = result.cv_mean if path is None else result.cv_mean[path : path + 1]
+    if not np.isfinite(curve).any():
+        raise InputError("there is no cross-validation curve to select from: fit with folds")
+    row, index = np.unravel_index(int(np.nanargmin(curve)), curve.shape)
+    best_path = int(row) if path is None else path
+    index = int(index)
+    if rule == "1se":
+        line = result.cv_mean[best_path]
+        limit = line[index] + result.cv_se[best_path, index]
+        if np.isfinite(limit):
+            index = int(np.flatnonzero(line <= limit)[0])
+    return Selected(
+        path=best_path,
+        index=index,
+        alpha=float(result.paths[best_path].alphas[index]),
+        l1_ratio=float(result.paths[best_path].l1_ratio),
+        cv_mean=float(result.cv_mean[best_path, index]),
+        cv_se=float(result.cv_se[best_path, index]),
+    )
