@@ -68,7 +68,7 @@ class Moments:
     missing : (m,) int array
         Dense features that have a missing indicator, ascending.
     dense : (n_cells, r, r) array, r = n_dense + m + 2
-        Products of the dense part ``[features, indicators, target, 1]``; lower triangle.
+        Products of the dense part ``[features, indicators, target, 1]``; symmetric.
     cross : (n_cells, n_sparse, r) array
         Products of sparse features with the dense part.
     sparse : (n_cells, n_sparse, n_sparse) array
@@ -130,31 +130,34 @@ class Moments:
         )  # fmt: skip
 
     def translate(self, centre: np.ndarray, sparse_centre: np.ndarray, y_centre: float) -> None:
-        """Move to another centre, in place.
+        """Move to another centre, in place; the dense part must be symmetric.
 
-        With ``delta = old - new`` and the sums ``s`` (products with the entry 1), N = sum of weights:
-        ``S' = S + delta s' + s delta' + N delta delta'``.
+        With ``delta = old - new`` a feature becomes ``a_j + delta_j (1 - missing_j)``: a linear map of
+        the augmented row, applied to both sides of its Gram matrix.
         """
-        r = self.dense.shape[1]
-        delta = np.zeros(r)
+        delta = np.zeros(self.dense.shape[1])
         delta[: self.layout.n_dense] = self.centre - centre
-        delta[r - 2] = self.y_centre - y_centre
+        delta[-2] = self.y_centre - y_centre
         delta_sparse = self.sparse_centre - sparse_centre
-        dense_moves, sparse_moves = bool(np.any(delta)), bool(np.any(delta_sparse))
         for cell in range(self.layout.n_cells):
-            total = self.dense[cell, r - 1].copy()
-            total_sparse = self.cross[cell, :, r - 1].copy()
-            weight = total[r - 1]
-            if dense_moves:
-                half = np.outer(delta, total + 0.5 * weight * delta)
-                self.dense[cell] += half + half.T
-                self.cross[cell] += np.outer(total_sparse, delta)
-            if sparse_moves:
-                moved = total + weight * delta
-                self.cross[cell] += np.outer(delta_sparse, moved)
-                half = np.outer(delta_sparse, total_sparse + 0.5 * weight * delta_sparse)
+            if np.any(delta_sparse):
+                total = self.cross[cell, :, -1].copy()
+                weight = self.dense[cell, -1, -1]
+                half = np.outer(delta_sparse, total + 0.5 * weight * delta_sparse)
                 self.sparse[cell] += half + half.T
+                self.cross[cell] += np.outer(delta_sparse, self.dense[cell, -1])
+            if np.any(delta):
+                self._shift_rows(self.dense[cell], delta)
+                self._shift_rows(self.dense[cell].T, delta)
+                self._shift_rows(self.cross[cell].T, delta)
         self.centre, self.sparse_centre, self.y_centre = centre, sparse_centre, y_centre
+
+    def _shift_rows(self, matrix: np.ndarray, delta: np.ndarray) -> None:
+        """``matrix[j] += delta_j (matrix[-1] - matrix[indicator of j])``, in place."""
+        d = self.layout.n_dense
+        absent = np.multiply(delta[self.missing, None], matrix[d : d + self.missing.size])
+        matrix += np.multiply.outer(delta, matrix[-1].copy())
+        matrix[self.missing] -= absent
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Arrays that `from_arrays` turns into the same state (a state with issues has none)."""

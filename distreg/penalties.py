@@ -40,8 +40,11 @@ class Penalty:
     def of(
         cls, factor: np.ndarray, sd: np.ndarray, scale: np.ndarray, standardize: bool
     ) -> Penalty:
-        """Penalty on ``w_j sd_j`` (standardize) or on ``w_j``, with ``b_j = w_j scale_j``."""
-        size = (sd if standardize else np.ones_like(scale)) / scale
+        """Penalty on ``w_j sd_j`` (standardize) or on ``w_j``, with ``b_j = w_j scale_j``.
+
+        A constant feature has no sd to standardise by; it keeps its own scale.
+        """
+        size = np.where(standardize & (sd > 0), sd, 1.0) / scale
         return cls(l1=factor * size, l2=factor * size**2)
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 from distreg.data.block import Block, Group
 from distreg.exceptions import DataError
 from distreg.kernels.accumulate import Accumulator
+from distreg.kernels.tiles import mirror_lower
 from distreg.moments import Issue, Layout, Moments, merge
 from distreg.passes import Reduction
 
@@ -231,16 +232,14 @@ def _finalize(state: Moments) -> CellMoments:
     gram = np.empty((state.layout.n_cells, size, size))
     dense_at = np.r_[0:d, d + s + (tail - d)]
     for cell in range(state.layout.n_cells):
-        block = np.tril(state.dense[cell])
-        block += np.tril(block, -1).T
         if s == 0:
-            gram[cell] = block
+            gram[cell] = state.dense[cell]
             continue
-        gram[cell][np.ix_(dense_at, dense_at)] = block
+        gram[cell][np.ix_(dense_at, dense_at)] = state.dense[cell]
         gram[cell, d : d + s, dense_at] = state.cross[cell].T
         gram[cell, dense_at, d : d + s] = state.cross[cell].T
-        block = np.tril(state.sparse[cell])
-        gram[cell, d : d + s, d : d + s] = block + np.tril(block, -1).T
+        mirror_lower(state.sparse[cell])
+        gram[cell, d : d + s, d : d + s] = state.sparse[cell]
     if not np.isfinite(gram).all():
         raise DataError(
             "the sums of squares of the data overflow: some values are larger than about 1e150. "

@@ -71,6 +71,8 @@ class Accumulator:
         """The moments of all rows added."""
         if self._moments is None:
             return Moments.zeros(self._layout, np.zeros(self._layout.n_dense), 0.0)
+        for gram in self._moments.dense:
+            tiles.mirror_lower(gram)
         return self._moments
 
     def _start(self, block: Block, target: np.ndarray) -> Moments:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["add_one_hot", "fill_columns", "fill_rows", "missing_columns"]
+__all__ = ["add_one_hot", "fill_columns", "fill_rows", "mirror_lower", "missing_columns"]
 
 
 @njit(cache=True, nogil=True)
@@ -34,6 +34,17 @@ def fill_columns(dense, rows, centre, target, root_weight, out):  # type: ignore
     for i in range(rows.shape[0]):
         out[i, last - 1] = target[rows[i]] * root_weight[i]
         out[i, last] = root_weight[i]
+
+
+@njit(cache=True, nogil=True)
+def mirror_lower(matrix):  # type: ignore[no-untyped-def]
+    """Copy the lower triangle to the upper one, in place, a tile of 64 at a time."""
+    n, step = matrix.shape[0], 64
+    for row in range(0, n, step):
+        for column in range(0, row + 1, step):
+            for i in range(row, min(row + step, n)):
+                for j in range(column, min(column + step, i)):
+                    matrix[j, i] = matrix[i, j]
 
 
 @njit(cache=True, nogil=True)
