@@ -1,0 +1,1 @@
+"""Tables, figures and what is printed."""
