@@ -1,0 +1,253 @@
+"""All that is printed about a cross-validation, as plain data and as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from distreg.cv import CVResult
+from distreg.report.summary import PenaltySummary, winner_of
+
+__all__ = ["coefficient_table", "compare_penalties", "make_report", "path_table"]
+
+Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+
+
+def make_report(
+    result: CVResult,
+    summaries: Sequence[PenaltySummary],
+    about: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Everything that is printed and kept about one cross-validation, JSON-safe.
+
+    Parameters
+    ----------
+    result : CVResult
+    summaries : sequence of PenaltySummary
+        As `summarise` makes them from `result`.
+    about : mapping, optional
+        Further entries (name, data, folds, versions).
+
+    Returns
+    -------
+    dict
+        `penalties`: one entry for each, at its chosen alpha; `winner`; `comparison` of the winner
+        with the next best; `certificates`; `cost`; `warnings`; and what `about` holds.
+    """
+    best = winner_of(summaries)
+    report: dict[str, Any] = {
+        **(about or {}),
+        "selection": best.rule,
+        "score": "mse",
+        "n_samples": result.n_samples,
+        "n_test": result.n_test,
+        "n_features": len(result.feature_names),
+        "n_folds": len(result.fold_weight),
+        "null_deviance": result.null_deviance,
+        "standardize": result.standardize,
+        "fit_intercept": result.fit_intercept,
+        "tol": result.tol,
+        "penalties": [_penalty(summary) for summary in summaries],
+        "winner": best.label,
+        "comparison": compare_penalties(result, summaries),
+        "constant_features": [
+            name
+            for name, sd in zip(result.feature_names, result.feature_sd, strict=True)
+            if sd == 0
+        ],
+        "certificates": _certificates(result),
+        "cost": _cost(result),
+    }
+    report["warnings"] = _warnings(report)
+    safe: dict[str, Any] = _safe(report)
+    return safe
+
+
+def compare_penalties(
+    result: CVResult, summaries: Sequence[PenaltySummary]
+) -> dict[str, Any] | None:
+    """How far the winner's held-out error is below the next best penalty's.
+
+    The standard error is that of the paired difference: both penalties were scored on the same
+    folds, so what makes a fold hard cancels. With fold weights u_k and differences d_k,
+    ``se = sqrt(sum_k u_k (d_k - mean d)^2 / sum_k u_k / (K - 1))``.
+
+    Returns
+    -------
+    dict or None
+        None with a single penalty, or without folds.
+    """
+    weight = result.fold_weight
+    others = [i for i, summary in enumerate(summaries) if not summary.winner]
+    if not others or not len(weight):
+        return None
+    chosen = [float(s.cv_mean[s.index]) for s in summaries]
+    first = next(i for i, summary in enumerate(summaries) if summary.winner)
+    second = min(others, key=chosen.__getitem__)
+    error = result.fold_error
+    paired = error[:, second, summaries[second].index] - error[:, first, summaries[first].index]
+    difference = float(np.average(paired, weights=weight))
+    spread = float(np.average((paired - difference) ** 2, weights=weight))
+    se = math.sqrt(spread / (len(weight) - 1)) if len(weight) > 1 else math.nan
+    # below this the spread is rounding of the errors themselves
+    known = se > 1e-12 * abs(chosen[first])
+    return {
+        "next_best": summaries[second].label,
+        "difference": difference,
+        "difference_se": se,
+        "difference_in_se": difference / se if known else None,
+        "relative_difference": difference / (chosen[second] or 1.0),
+    }
+
+
+def coefficient_table(summaries: Sequence[PenaltySummary]) -> Table:
+    """Header and rows (feature, one coefficient a penalty); the intercept comes first."""
+    header = ("feature", *(s.label for s in summaries))
+    intercepts = (float(s.path.intercept[s.index]) for s in summaries)
+    columns = np.column_stack([s.coef for s in summaries])
+    rows: list[tuple[Any, ...]] = [("(intercept)", *intercepts)]
+    rows += [
+        (name, *map(float, values))
+        for name, values in zip(summaries[0].feature_names, columns, strict=True)
+    ]
+    return header, rows
+
+
+def path_table(summaries: Sequence[PenaltySummary]) -> Table:
+    """Header and rows: one row for each penalty and alpha, with curve and certificates."""
+    rows = []
+    header: tuple[str, ...] = ()
+    for summary in summaries:
+        for step in range(len(summary.path.alphas)):
+            at = _at(summary, step)
+            scores = {f"test_{score}": value for score, value in at.pop("test").items()}
+            marks = [rule for rule, index in _choices(summary).items() if index == step]
+            row = {
+                "penalty": summary.label,
+                "step": step,
+                **at,
+                **scores,
+                "selected": " ".join(marks),
+            }
+            header = tuple(row)
+            rows.append(tuple(row.values()))
+    return header, rows
+
+
+def _choices(summary: PenaltySummary) -> dict[str, int]:
+    """Grid index that each rule chooses."""
+    return {"min": summary.index_min, "1se": summary.index_1se}
+
+
+def _at(summary: PenaltySummary, step: int) -> dict[str, Any]:
+    """Numbers of one penalty at one alpha."""
+    path, null = summary.path, summary.path.null_objective
+    return {
+        "l1_ratio": path.l1_ratio,
+        "alpha": float(path.alphas[step]),
+        "cv_mean": float(summary.cv_mean[step]),
+        "cv_se": float(summary.cv_se[step]),
+        "n_nonzero": int(path.n_nonzero[step]),
+        "sparsity": float(summary.sparsity[step]),
+        "support_stability": float(summary.stability[step]),
+        "objective": float(path.objective[step]),
+        "dual_gap": float(path.dual_gap[step]),
+        "relative_gap": float(path.dual_gap[step]) / null if null > 0 else 0.0,
+        "fold_relative_gap": float(summary.fold_gap[step]),
+        "kkt_violation": float(path.kkt_violation[step]),
+        "test": {score: float(values[step]) for score, values in summary.test.items()},
+    }
+
+
+def _penalty(summary: PenaltySummary) -> dict[str, Any]:
+    """One penalty at its chosen alpha, with both rules' choices beside it."""
+    coef = summary.coef
+    return {
+        "name": summary.label,
+        "index": summary.index,
+        "n_alphas": len(summary.path.alphas),
+        **_at(summary, summary.index),
+        "certified": summary.converged,
+        "intercept": float(summary.path.intercept[summary.index]),
+        "l1_norm": float(np.abs(coef).sum()),
+        "l2_norm": float(np.linalg.norm(coef)),
+        "max_abs_coef": float(np.abs(coef).max(initial=0.0)),
+        "choices": {
+            rule: {"index": index, **_at(summary, index)}
+            for rule, index in _choices(summary).items()
+        },
+        "top": [{"feature": t.name, "coef": t.coef, "size": t.size} for t in summary.top],
+    }
+
+
+def _certificates(result: CVResult) -> dict[str, Any]:
+    """How many answers were certified, and the worst of them."""
+    full = np.array(
+        [
+            p.dual_gap / p.null_objective if p.null_objective > 0 else p.dual_gap
+            for p in result.paths
+        ]
+    )
+    folds = result.fold_dual_gap
+    worst_fold = float(np.nanmax(folds)) if np.isfinite(folds).any() else math.nan
+    above = np.argwhere(np.fmax(full, folds) > result.tol)
+    return {
+        "n_fits": int(full.size * (len(result.fold_weight) + 1)),
+        "worst_relative_gap": float(np.fmax(full.max(), worst_fold)),
+        "n_above_tol": len(above),
+        "converged": result.converged,
+    }
+
+
+def _cost(result: CVResult) -> dict[str, Any]:
+    """What was spent."""
+    cost = result.cost
+    return {
+        "n_passes": cost.n_passes,
+        "n_scans": cost.n_scans,
+        "n_block_reads": cost.n_block_reads,
+        "bytes_read": cost.bytes_read,
+        "pass_seconds": cost.pass_seconds,
+        "path_seconds": cost.path_seconds,
+        "seconds": cost.pass_seconds + cost.path_seconds,
+    }
+
+
+def _warnings(report: Mapping[str, Any]) -> list[str]:
+    """What a reader of the numbers must know."""
+    out = []
+    if not report["certificates"]["converged"]:
+        out.append(
+            f"{report['certificates']['n_above_tol']} of the answers have a dual gap above the "
+            f"tolerance {report['tol']:g}: raise model.tol, or raise the smallest alpha"
+        )
+    for row in report["penalties"]:
+        last = row["choices"]["min"]["index"] == row["n_alphas"] - 1
+        if last and row["n_alphas"] > 1:
+            out.append(
+                f"{row['name']}: the smallest held-out error is at the smallest alpha; the minimum "
+                "may lie beyond: lower model.alpha_min_ratio"
+            )
+    constant = report["constant_features"]
+    if constant:
+        shown = ", ".join(constant[:5]) + (", ..." if len(constant) > 5 else "")
+        out.append(f"{len(constant)} constant features have coefficient 0: {shown}")
+    return out
+
+
+def _safe(value: Any) -> Any:
+    """Plain JSON types; numbers that JSON lacks become None."""
+    if isinstance(value, Mapping):
+        return {str(k): _safe(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _safe(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_safe(v) for v in value]
+    if isinstance(value, np.generic):
+        return _safe(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
