@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from distributed import Client, LocalCluster
 
-from distreg.cv import cross_validate
+from distreg.cv import PathOptions, cross_validate
 from distreg.data.block import Group
 from distreg.data.dataset import Dataset
 from distreg.data.files import read_dataset
@@ -82,9 +82,8 @@ def run_distreg(client: Client, dataset: Dataset) -> tuple[float, str]:
     start = time.perf_counter()
     runner = PassRunner(client=client)
     cells = make_cells(ShuffledKFold(5, 0), dataset.n_rows)
-    result = cross_validate(
-        dataset, cells, l1_ratios=[0.5], n_alphas=100, standardize=True, runner=runner
-    )
+    options = PathOptions(l1_ratios=(0.5,), n_alphas=100, standardize=True)
+    result = cross_validate(dataset, cells, options, runner)
     chosen = select(result, "min")
     text = (
         f"{runner.cost.n_passes} pass(es), alpha {chosen.alpha:.4g}, "
