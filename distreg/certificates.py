@@ -2,10 +2,10 @@
 
 No solver grades itself: what is certified are the coefficients that are handed out.
 
-With the gradient ``g = X'(y - Xb)/W`` of scaled features and penalty ``Om`` the Fenchel-Young gap is
+With ``g = X'(y - Xb)/W`` of scaled features and penalty ``Om`` the Fenchel-Young gap is
 ``Om(b) + Om*(g) - g'b``. It needs ``X_j'u = 0`` for the unpenalised features, so those are refitted
-first, which lowers the objective by a known amount that is added back. For a pure L1 penalty ``Om*``
-is the indicator of ``|g_j| <= lasso_j`` and the residual is scaled into it.
+first, which lowers the objective by a known amount that is added back. For a pure L1 penalty
+``Om*`` is the indicator of ``|g_j| <= lasso_j`` and the residual is scaled into it.
 
 References
 ----------
@@ -54,7 +54,9 @@ def certify(
         grad = moments.xty - refitted @ moments.gram
         loss = np.maximum(loss - drop, 0.0)
     inside = penalty.penalised
-    gap = drop + _gap(loss, refitted[:, inside], grad[:, inside], lasso[:, inside], ridge[:, inside])
+    gap = drop + _gap(
+        loss, refitted[:, inside], grad[:, inside], lasso[:, inside], ridge[:, inside]
+    )
     return Certificate(objective, np.maximum(gap, 0.0), violation)
 
 
@@ -63,9 +65,9 @@ def _gap(
 ) -> np.ndarray:
     """Duality gap of the penalised part.
 
-    The dual point is the residual times s <= 1: s = 1 where the penalty has a quadratic part, and the
-    largest feasible s for pure L1. With R = 2 loss the gap is
-    ``Om(b) - s g'b + Om*(s g) + (1 - s)^2 R / 2``.
+    The dual point is the residual times s <= 1: s = 1 where the penalty has a quadratic part, and
+    the largest feasible s for pure L1. With R = 2 loss the gap is ``Om(b) - s g'b + Om*(s g) + (1
+    - s)^2 R / 2``.
     """
     pure = (ridge == 0) & (lasso > 0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -110,13 +110,13 @@ class PathOptions:
     l1_ratios : sequence of float
         One path each; 1 is L1, 0 is L2.
     alphas : array or sequence of arrays, optional
-        Penalty strengths, one array for all l1_ratios or one for each; default: a geometric grid from
-        the full data, the same for all folds.
+        Penalty strengths, one array for all l1_ratios or one for each; default: a geometric grid
+        from the full data, the same for all folds.
     n_alphas : int
         Size of the default grid.
     alpha_min_ratio : float, optional
-        Last alpha of the default grid over its first; default 1e-4 with more rows than features, else
-        1e-2.
+        Last alpha of the default grid over its first; default 1e-4 with more rows than features,
+        else 1e-2.
     penalty_factor : (p,) array, optional
         Multiplies alpha for each feature, rescaled to sum to p; 0 is unpenalised. Default 1.
     standardize : bool
@@ -212,7 +212,9 @@ def check_options(options: PathOptions, n_features: int) -> None:
     """Raise InputError for an option out of range; reads no data."""
     for ratio in options.l1_ratios:
         if not 0.0 <= ratio <= 1.0:
-            raise InputError(f"l1_ratio={ratio} is outside [0, 1]; 1 is L1 (lasso), 0 is L2 (ridge)")
+            raise InputError(
+                f"l1_ratio={ratio} is outside [0, 1]; 1 is L1 (lasso), 0 is L2 (ridge)"
+            )
     if len(options.l1_ratios) == 0:
         raise InputError("no l1_ratio was given; give at least one value in [0, 1]")
     if options.alphas is None:
@@ -261,9 +263,7 @@ def _as_grids(options: PathOptions) -> list[np.ndarray]:
     return [np.sort(np.asarray(grid, dtype=np.float64))[::-1] for grid in given]
 
 
-def _grids(
-    full: TrainingMoments, penalty: Penalty, options: PathOptions
-) -> tuple[np.ndarray, ...]:
+def _grids(full: TrainingMoments, penalty: Penalty, options: PathOptions) -> tuple[np.ndarray, ...]:
     if options.alphas is not None:
         return tuple(_as_grids(options))
     return tuple(

@@ -1,12 +1,13 @@
 """Moments of cells of rows: what one pass leaves behind for the squared loss.
 
-For every cell (a set of rows that all folds treat alike) `Moments` holds the weighted Gram matrix of
-the augmented row ``a = [sparse features, dense features - centre, missing, y - y_centre, 1]``. Sums,
-cross products and second moments are its entries, so that adding two `Moments` adds everything.
+For every cell (a set of rows that all folds treat alike) `Moments` holds the weighted Gram matrix
+of the augmented row ``a = [sparse features, dense features - centre, missing, y - y_centre, 1]``.
+Sums, cross products and second moments are its entries, so that adding two `Moments` adds
+everything.
 
 The centre is the mean of the first rows that a group reads, so it differs between groups. `merge`
-moves one state to the other's centre: with ``x - c' = (x - c) + (c - c')`` the Gram matrix changes by
-terms in the known sums, exactly and without cancellation (docs/decisions/0002).
+moves one state to the other's centre: with ``x - c' = (x - c) + (c - c')`` the Gram matrix
+changes by terms in the known sums, exactly and without cancellation (docs/decisions/0002).
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class Moments:
         return 8 * layout.n_cells * (r * r + layout.n_sparse * r + layout.n_sparse**2)
 
     def with_missing(self, missing: np.ndarray) -> Moments:
-        """Give the features `missing` (a superset of the present ones) indicators; new ones are 0."""
+        """Give the features `missing`, a superset of those that have one, an indicator of 0s."""
         if missing.size == self.missing.size:
             return self
         d, r_new = self.layout.n_dense, self.layout.n_dense + missing.size + 2
@@ -132,8 +133,8 @@ class Moments:
     def translate(self, centre: np.ndarray, sparse_centre: np.ndarray, y_centre: float) -> None:
         """Move to another centre, in place; the dense part must be symmetric.
 
-        With ``delta = old - new`` a feature becomes ``a_j + delta_j (1 - missing_j)``: a linear map of
-        the augmented row, applied to both sides of its Gram matrix.
+        With ``delta = old - new`` a feature becomes ``a_j + delta_j (1 - missing_j)``: a linear map
+        of the augmented row, applied to both sides of its Gram matrix.
         """
         delta = np.zeros(self.dense.shape[1])
         delta[: self.layout.n_dense] = self.centre - centre
@@ -177,13 +178,16 @@ class Moments:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Moments:
         """Inverse of `to_arrays`."""
         n_cells, n_sparse, n_dense = (int(size) for size in arrays["sizes"])
-        rest = {k: arrays[k] for k in ("centre", "sparse_centre", "missing", "dense", "cross")}
         return cls(
             layout=Layout(n_cells, n_sparse, n_dense),
             y_centre=float(arrays["y_centre"]),
+            centre=arrays["centre"],
+            sparse_centre=arrays["sparse_centre"],
+            missing=arrays["missing"],
+            dense=arrays["dense"],
+            cross=arrays["cross"],
             sparse=arrays["sparse"],
             count=arrays["count"],
-            **rest,
         )
 
 
@@ -197,10 +201,11 @@ def merge(left: Moments, right: Moments) -> Moments:
         left, right = left.with_missing(union), right.with_missing(union)
     if left.count.sum() == 0 and not left.issues:
         left, right = right, left
-    right.translate(left.centre, left.sparse_centre, left.y_centre)
-    left.dense += right.dense
-    left.cross += right.cross
-    left.sparse += right.sparse
+    with np.errstate(over="ignore", invalid="ignore"):  # reported when the pass ends
+        right.translate(left.centre, left.sparse_centre, left.y_centre)
+        left.dense += right.dense
+        left.cross += right.cross
+        left.sparse += right.sparse
     left.count += right.count
     for key, issue in right.issues.items():
         seen = left.issues.get(key)

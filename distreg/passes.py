@@ -1,8 +1,9 @@
 """Passes over the data: the only place that runs block computations on Dask.
 
-A `Reduction` says what to do with the blocks; `PassRunner.run` does it once over a data set. One task
-reads one group of consecutive blocks, and the groups' states are combined in a fixed binary tree:
-groups and tree follow from the data alone, so that any number of workers gives the same bits.
+A `Reduction` says what to do with the blocks; `PassRunner.run` does it once over a data set. One
+task reads one group of consecutive blocks, and the groups' states are combined in a fixed binary
+tree: groups and tree follow from the data alone, so that any number of workers gives the same
+bits.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class _Reads:
 
 
 class _GroupTask:
-    """Reads the blocks of one group and reduces them. Opaque to Dask, so that it is not traversed."""
+    """Reads the blocks of one group and reduces them. Opaque: Dask must not look inside."""
 
     def __init__(self, chunk: Callable[[Iterator[Block]], Any], group: Group, pin: bool) -> None:
         recipes = [
@@ -143,9 +144,7 @@ class _Combine:
     def __init__(self, combine: Callable[[Any, Any], Any]) -> None:
         self._combine = combine
 
-    def __call__(
-        self, left: tuple[Any, _Reads], right: tuple[Any, _Reads]
-    ) -> tuple[Any, _Reads]:
+    def __call__(self, left: tuple[Any, _Reads], right: tuple[Any, _Reads]) -> tuple[Any, _Reads]:
         return self._combine(left[0], right[0]), left[1] + right[1]
 
 

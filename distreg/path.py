@@ -15,7 +15,7 @@ from distreg.training import TrainingMoments
 __all__ = ["PathResult", "alpha_grid", "fit_path"]
 
 SMALLEST_L1_RATIO = 1e-3
-"""Stands in for l1_ratio = 0 in alpha_max, where no alpha makes all coefficients 0 (glmnet's rule)."""
+"""Stands in for l1_ratio = 0 in alpha_max, where no alpha makes all coefficients 0 (as glmnet)."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ def alpha_grid(
         return np.full(n_alphas, max(alpha_max, resolution))
     if alpha_min_ratio is None:
         alpha_min_ratio = 1e-4 if moments.n_rows > moments.xty.size else 1e-2
+    # a hair above, so that rounding leaves no coefficient of 1e-17 at the first alpha
+    alpha_max *= 1.0 + 8.0 * float(np.finfo(np.float64).eps)
     return np.asarray(np.geomspace(alpha_max, alpha_max * alpha_min_ratio, n_alphas))
 
 

@@ -1,6 +1,7 @@
 """The Elastic Net penalty: value, conjugate and subdifferential; knows coefficients only.
 
-For scaled coefficients ``b``: ``alpha * sum_j (l1_ratio * l1_j |b_j| + (1 - l1_ratio)/2 * l2_j b_j^2)``.
+For scaled coefficients ``b``: ``alpha * sum_j (l1_ratio * l1_j |b_j| + (1 - l1_ratio)/2 * l2_j
+b_j^2)``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Penalty:
     Attributes
     ----------
     l1 : (p,) array
-        Weight of ``|b_j|``: penalty factor, times sd_j / scale_j when standardising, else 1 / scale_j.
+        Weight of ``|b_j|``: penalty factor, times sd_j / scale_j when standardising, else 1 /
+        scale_j.
     l2 : (p,) array
         Weight of ``b_j^2 / 2``.
     """
@@ -78,4 +80,4 @@ def distance(
     """Distance of each gradient entry from the subdifferential of the penalty, (A, p)."""
     at_zero = np.maximum(np.abs(grad) - lasso, 0.0)
     elsewhere = np.abs(grad - ridge * coef - lasso * np.sign(coef))
-    return np.where(coef == 0, at_zero, elsewhere)
+    return np.asarray(np.where(coef == 0, at_zero, elsewhere))

@@ -48,9 +48,8 @@ def select(result: CVResult, rule: str = "min", path: int | None = None) -> Sele
     curve = result.cv_mean if path is None else result.cv_mean[path : path + 1]
     if not np.isfinite(curve).any():
         raise InputError("there is no cross-validation curve to select from: fit with folds")
-    row, index = np.unravel_index(int(np.nanargmin(curve)), curve.shape)
-    best_path = int(row) if path is None else path
-    index = int(index)
+    row, column = np.unravel_index(int(np.nanargmin(curve)), curve.shape)
+    best_path, index = (int(row) if path is None else path), int(column)
     if rule == "1se":
         line = result.cv_mean[best_path]
         limit = line[index] + result.cv_se[best_path, index]

@@ -94,17 +94,17 @@ class CellMoments:
         return int(self.centre.size)
 
     def fill_values(self, total: np.ndarray) -> np.ndarray:
-        """Centred means of the present values of the `missing` features, for a set's Gram matrix."""
+        """Means of the present values of the `missing` features, less the centre."""
         p, m = self.n_features, self.missing.size
         sums, absent = total[self.missing, -1], total[p : p + m, -1]
         present = total[-1, -1] - absent
-        return np.divide(sums, present, out=np.zeros(m), where=present > 0)
+        return np.asarray(np.divide(sums, present, out=np.zeros(m), where=present > 0))
 
     def training(self, cells: np.ndarray, fit_intercept: bool) -> TrainingMoments:
         """The problem of the rows of `cells` (boolean mask).
 
-        Sums the cells; never subtracts a fold from the total, which would cancel when the fold holds
-        an outlier. A missing value counts as this set's own mean of its feature.
+        Sums the cells; never subtracts a fold from the total, which would cancel when the fold
+        holds an outlier. A missing value counts as this set's own mean of its feature.
         """
         p = self.n_features
         total = self.gram[np.flatnonzero(cells)].sum(axis=0)
@@ -225,21 +225,7 @@ def _finalize(state: Moments) -> CellMoments:
     """Check the state and put its parts together, dense features first."""
     if state.issues:
         raise DataError(_describe(list(state.issues.values())))
-    s, d = state.layout.n_sparse, state.layout.n_dense
-    r = state.dense.shape[1]
-    tail = np.arange(d, r)
-    size = s + r
-    gram = np.empty((state.layout.n_cells, size, size))
-    dense_at = np.r_[0:d, d + s + (tail - d)]
-    for cell in range(state.layout.n_cells):
-        if s == 0:
-            gram[cell] = state.dense[cell]
-            continue
-        gram[cell][np.ix_(dense_at, dense_at)] = state.dense[cell]
-        gram[cell, d : d + s, dense_at] = state.cross[cell].T
-        gram[cell, dense_at, d : d + s] = state.cross[cell].T
-        mirror_lower(state.sparse[cell])
-        gram[cell, d : d + s, d : d + s] = state.sparse[cell]
+    gram = _assemble(state) if state.layout.n_sparse else state.dense
     if not np.isfinite(gram).all():
         raise DataError(
             "the sums of squares of the data overflow: some values are larger than about 1e150. "
@@ -252,6 +238,20 @@ def _finalize(state: Moments) -> CellMoments:
         gram=gram,
         count=state.count,
     )
+
+
+def _assemble(state: Moments) -> np.ndarray:
+    """One symmetric matrix a cell from the dense, cross and sparse parts."""
+    s, d, r = state.layout.n_sparse, state.layout.n_dense, state.dense.shape[1]
+    gram = np.empty((state.layout.n_cells, s + r, s + r))
+    dense_at = np.r_[0:d, d + s : s + r]
+    for cell in range(state.layout.n_cells):
+        gram[cell][np.ix_(dense_at, dense_at)] = state.dense[cell]
+        gram[cell, d : d + s, dense_at] = state.cross[cell].T
+        gram[cell, dense_at, d : d + s] = state.cross[cell].T
+        mirror_lower(state.sparse[cell])
+        gram[cell, d : d + s, d : d + s] = state.sparse[cell]
+    return gram
 
 
 def _describe(issues: list[Issue]) -> str:

@@ -46,12 +46,16 @@ class Accumulator:
         """Add the rows of `block`; `cells` is the (n,) int array of their cells."""
         if block.n_rows == 0:
             return
+        with np.errstate(over="ignore", invalid="ignore"):  # reported when the pass ends
+            self._add(block, cells)
+
+    def _add(self, block: Block, cells: np.ndarray) -> None:
         target = block.y if block.offset is None else block.y - block.offset
         if self._moments is None:
             self._moments = self._start(block, target)
         state = self._moments
         if _bad_weight(block.weight):
-            self._note(block, np.array([False]))
+            self._note(block)
             return
         if self._fill and block.dense.shape[1]:
             found = np.flatnonzero(tiles.missing_columns(block.dense))
@@ -61,11 +65,9 @@ class Accumulator:
         target = target - state.y_centre
         for start in range(0, block.n_rows, TILE_ROWS):
             self._add_tile(block, target, cells, slice(start, start + TILE_ROWS))
-        r = state.dense.shape[1]
-        sums_finite = np.isfinite(state.dense[:, r - 1]).all(axis=0)
-        sparse_finite = np.isfinite(state.cross[:, :, r - 1]).all()
-        if not (sums_finite.all() and sparse_finite):
-            self._note(block, sums_finite)
+        # the last row holds the sums: NaN and infinity in any column end up there
+        if not (np.isfinite(state.dense[:, -1]).all() and np.isfinite(state.cross[:, :, -1]).all()):
+            self._note(block)
 
     def result(self) -> Moments:
         """The moments of all rows added."""
@@ -78,15 +80,14 @@ class Accumulator:
     def _start(self, block: Block, target: np.ndarray) -> Moments:
         """Choose the centre from the first rows; a constant column is centred to exact zeros."""
         head = np.asarray(block.dense[:TILE_ROWS], dtype=np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            first = np.where(np.isfinite(head[0]), head[0], 0.0)
-            deviation = head - first
-            usable = np.isfinite(deviation)
-            total = np.where(usable, deviation, 0.0).sum(axis=0)
-            centre = first + total / np.maximum(usable.sum(axis=0), 1)
-            y_head = target[:TILE_ROWS]
-            y_first = y_head[0] if np.isfinite(y_head[0]) else 0.0
-            y_centre = float(y_first + (y_head - y_first).mean())
+        first = np.where(np.isfinite(head[0]), head[0], 0.0)
+        deviation = head - first
+        usable = np.isfinite(deviation)
+        total = np.where(usable, deviation, 0.0).sum(axis=0)
+        centre = first + total / np.maximum(usable.sum(axis=0), 1)
+        y_head = target[:TILE_ROWS]
+        y_first = y_head[0] if np.isfinite(y_head[0]) else 0.0
+        y_centre = float(y_first + (y_head - y_first).mean())
         moments = Moments.zeros(
             self._layout,
             np.where(np.isfinite(centre), centre, 0.0),
@@ -98,9 +99,7 @@ class Accumulator:
             moments.sparse_centre = shift
         return moments
 
-    def _add_tile(
-        self, block: Block, target: np.ndarray, cells: np.ndarray, where: slice
-    ) -> None:
+    def _add_tile(self, block: Block, target: np.ndarray, cells: np.ndarray, where: slice) -> None:
         state = self._result_state()
         tile_cells = cells[where]
         order = np.argsort(tile_cells, kind="stable")
@@ -124,10 +123,8 @@ class Accumulator:
 
     def _fill_tile(self, block: Block, target: np.ndarray, rows: np.ndarray) -> np.ndarray:
         state = self._result_state()
-        if block.weight is None:
-            root_weight = np.ones(rows.size)
-        else:
-            root_weight = np.sqrt(block.weight[rows])
+        weight = np.ones(rows.size) if block.weight is None else block.weight[rows]
+        root_weight = np.sqrt(weight)
         by_rows = block.dense.flags.c_contiguous
         tile = np.empty((rows.size, state.dense.shape[1]), order="C" if by_rows else "F")
         fill = tiles.fill_rows if by_rows else tiles.fill_columns
@@ -152,7 +149,7 @@ class Accumulator:
         assert self._moments is not None
         return self._moments
 
-    def _note(self, block: Block, sums_finite: np.ndarray) -> None:
+    def _note(self, block: Block) -> None:
         """Name every defect of a block whose sums are not finite or whose weights are not valid."""
         issues = self._result_state().issues
         columns: list[tuple[str, np.ndarray]] = [("target", block.y)]
@@ -160,9 +157,8 @@ class Accumulator:
             columns.append(("weight", block.weight))
         if block.offset is not None:
             columns.append(("offset", block.offset))
-        with np.errstate(invalid="ignore"):
-            for j in np.flatnonzero(~np.isfinite(block.dense.sum(axis=0, dtype=np.float64))):
-                columns.append((self._names[j], np.asarray(block.dense[:, j])))
+        for j in np.flatnonzero(~np.isfinite(block.dense.sum(axis=0, dtype=np.float64))):
+            columns.append((self._names[j], np.asarray(block.dense[:, j])))
         if block.sparse is not None and not np.isfinite(block.sparse.data).all():
             columns.extend(_sparse_columns(block.sparse, self._names[self._layout.n_dense :]))
         features = set(self._names)
@@ -197,9 +193,8 @@ def _sparse_offsets(head: sparse.csr_array) -> np.ndarray:
     n = head.shape[0]
     mean = np.asarray(head.sum(axis=0)).ravel() / n
     second = np.asarray(head.multiply(head).sum(axis=0)).ravel() / n
-    with np.errstate(invalid="ignore", over="ignore"):
-        far = mean**2 > OFFSET_RATIO**2 * np.maximum(second - mean**2, 0.0)
-        far &= np.isfinite(second) & (mean != 0.0)
+    far = mean**2 > OFFSET_RATIO**2 * np.maximum(second - mean**2, 0.0)
+    far &= np.isfinite(second) & (mean != 0.0)
     # a column that is constant in the head is centred to exact zeros
     top = np.asarray(head.max(axis=0).toarray()).ravel() if n else mean
     low = np.asarray(head.min(axis=0).toarray()).ravel() if n else mean

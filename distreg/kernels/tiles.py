@@ -12,7 +12,7 @@ __all__ = ["add_one_hot", "fill_columns", "fill_rows", "mirror_lower", "missing_
 
 
 @njit(cache=True, nogil=True)
-def fill_rows(dense, rows, centre, target, root_weight, out):  # type: ignore[no-untyped-def]
+def fill_rows(dense, rows, centre, target, root_weight, out):
     """Write ``sqrt(w) [x - centre, target, 1]`` of `rows` to the C-ordered tile `out`."""
     n_dense, last = centre.shape[0], out.shape[1] - 1
     for i in range(rows.shape[0]):
@@ -24,7 +24,7 @@ def fill_rows(dense, rows, centre, target, root_weight, out):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def fill_columns(dense, rows, centre, target, root_weight, out):  # type: ignore[no-untyped-def]
+def fill_columns(dense, rows, centre, target, root_weight, out):
     """As `fill_rows`, for Fortran-ordered blocks and tiles."""
     n_dense, last = centre.shape[0], out.shape[1] - 1
     for j in range(n_dense):
@@ -37,7 +37,7 @@ def fill_columns(dense, rows, centre, target, root_weight, out):  # type: ignore
 
 
 @njit(cache=True, nogil=True)
-def mirror_lower(matrix):  # type: ignore[no-untyped-def]
+def mirror_lower(matrix):
     """Copy the lower triangle to the upper one, in place, a tile of 64 at a time."""
     n, step = matrix.shape[0], 64
     for row in range(0, n, step):
@@ -48,7 +48,7 @@ def mirror_lower(matrix):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def missing_columns(dense):  # type: ignore[no-untyped-def]
+def missing_columns(dense):
     """Columns that hold a NaN, as a boolean (n_columns,) array."""
     found = np.zeros(dense.shape[1], dtype=np.bool_)
     for i in range(dense.shape[0]):
@@ -59,7 +59,7 @@ def missing_columns(dense):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def add_one_hot(data, indices, indptr, rows, cell, weighted, cross, products):  # type: ignore[no-untyped-def]
+def add_one_hot(data, indices, indptr, rows, cell, weighted, cross, products):
     """Add the sparse products of `rows` to one cell: ``S'S`` (lower triangle) and ``S'Z``.
 
     `weighted` is the tile of the same rows; its last column is sqrt(w), so a sparse value times

@@ -1,0 +1,1 @@
+"""Solvers of one training set's problem; they know a Gram matrix and penalty weights only."""

@@ -4,11 +4,11 @@ Solves, for descending alphas with warm starts,
 
     min_b  b'Cb/2 - q'b + sum_j (lasso_j |b_j| + ridge_j b_j^2 / 2).
 
-The features that ever passed the sequential strong rule are *members*; their Gram matrix is packed in
-order of entry. Sweeps work on members, 32 coordinates at a time on a local gradient, followed by one
-deferred update of the others (a rank-32 product). When the signs settle, the optimum of that sign
-pattern is computed exactly by Cholesky, walking to the first sign change where there is one. The KKT
-conditions of all features, by a fresh gradient, end an alpha.
+The features that ever passed the sequential strong rule are *members*; their Gram matrix is
+packed in order of entry. Sweeps work on members, 32 coordinates at a time on a local gradient,
+followed by one deferred update of the others (a rank-32 product). When the signs settle, the
+optimum of that sign pattern is computed exactly by Cholesky, walking to the first sign change
+where there is one. The KKT conditions of all features, by a fresh gradient, end an alpha.
 
 References
 ----------
@@ -25,43 +25,37 @@ from numba import njit
 __all__ = ["descend_path"]
 
 BLOCK = 32
-EPOCHS_BEFORE_POLISH = 6
+EPOCHS_BEFORE_POLISH = 4
 MAX_ROUNDS = 200
 PIVOT_FLOOR = 1e-11
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _cholesky_solve(matrix, rhs, size):  # type: ignore[no-untyped-def]
-    """Solve in place with the lower triangle of `matrix`; False when it is nearly singular."""
-    for i in range(size):
-        row_i = matrix[i]
-        for j in range(i):
-            row_j = matrix[j]
-            total = 0.0
-            for k in range(j):
-                total += row_i[k] * row_j[k]
-            row_i[j] = (row_i[j] - total) / row_j[j]
-        total = 0.0
-        for k in range(i):
-            total += row_i[k] * row_i[k]
-        pivot = row_i[i] - total
-        if not pivot > PIVOT_FLOOR * row_i[i]:
+def _cholesky_solve(matrix, rhs):
+    """Solve in place, by LAPACK's factorisation; False when `matrix` is nearly singular."""
+    size = rhs.shape[0]
+    try:
+        factor = np.linalg.cholesky(matrix)
+    except Exception:  # noqa: BLE001 - compiled code cannot name LinAlgError
+        return False
+    for k in range(size):
+        if not factor[k, k] ** 2 > PIVOT_FLOOR * matrix[k, k]:
             return False
-        row_i[i] = np.sqrt(pivot)
-    for i in range(size):
+    for k in range(size):
+        rhs[k] /= factor[k, k]
+        value = rhs[k]
+        for i in range(k + 1, size):
+            rhs[i] -= factor[i, k] * value
+    for k in range(size - 1, -1, -1):
         total = 0.0
-        for k in range(i):
-            total += matrix[i, k] * rhs[k]
-        rhs[i] = (rhs[i] - total) / matrix[i, i]
-    for i in range(size - 1, -1, -1):
-        rhs[i] /= matrix[i, i]
-        for k in range(i):
-            rhs[k] -= matrix[i, k] * rhs[i]
+        for i in range(k + 1, size):
+            total += factor[i, k] * rhs[i]
+        rhs[k] = (rhs[k] - total) / factor[k, k]
     return True
 
 
 @njit(cache=True, nogil=True)
-def _sweep(packed, grad, coef, lasso, ridge, n):  # type: ignore[no-untyped-def]
+def _sweep(packed, grad, coef, lasso, ridge, n):
     """One pass over the members; returns the largest change of a coefficient."""
     largest = 0.0
     step = np.empty(BLOCK)
@@ -92,7 +86,7 @@ def _sweep(packed, grad, coef, lasso, ridge, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _deferred(packed, grad, step, start, stop, low, high):  # type: ignore[no-untyped-def]
+def _deferred(packed, grad, step, start, stop, low, high):
     """``grad[low:high] -= packed[start:stop, low:high]' step``, four rows at a time."""
     if low >= high:
         return
@@ -111,7 +105,7 @@ def _deferred(packed, grad, step, start, stop, low, high):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
-def _member_gradient(packed, target, coef, grad, n):  # type: ignore[no-untyped-def]
+def _member_gradient(packed, target, coef, grad, n):
     """``grad = target - packed coef`` over the members, afresh."""
     for m in range(n):
         grad[m] = target[m]
@@ -123,7 +117,7 @@ def _member_gradient(packed, target, coef, grad, n):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def _polish(packed, target, coef, lasso, ridge, n, work, rhs, support):  # type: ignore[no-untyped-def]
+def _polish(packed, target, coef, lasso, ridge, n, work, rhs, support):
     """Move to the optimum of the current signs, or to the first change of a sign.
 
     Returns 1 at the optimum, 0 when coefficients were dropped, -1 when nearly singular.
@@ -133,13 +127,15 @@ def _polish(packed, target, coef, lasso, ridge, n, work, rhs, support):  # type:
         if coef[k] != 0.0:
             support[size] = k
             size += 1
+    matrix = work[: size * size].reshape((size, size))
     for i in range(size):
         k = support[i]
-        for j in range(i + 1):
-            work[i, j] = packed[k, support[j]]
-        work[i, i] += ridge[k]
+        row = packed[k]
+        for j in range(size):
+            matrix[i, j] = row[support[j]]
+        matrix[i, i] += ridge[k]
         rhs[i] = target[k] - lasso[k] * np.sign(coef[k])
-    if not _cholesky_solve(work, rhs, size):
+    if not _cholesky_solve(matrix, rhs[:size]):
         return -1
     t = 1.0
     for i in range(size):
@@ -162,7 +158,7 @@ def _polish(packed, target, coef, lasso, ridge, n, work, rhs, support):  # type:
 
 
 @njit(cache=True, nogil=True)
-def _solve_members(packed, target, coef, grad, lasso, ridge, n, slack, work, rhs, support):  # type: ignore[no-untyped-def]
+def _solve_members(packed, target, coef, grad, lasso, ridge, n, slack, work, rhs, support):
     """Optimum over the members, to rounding where the sign pattern can be polished."""
     epochs = 0
     for _ in range(MAX_ROUNDS):
@@ -191,7 +187,34 @@ def _solve_members(packed, target, coef, grad, lasso, ridge, n, slack, work, rhs
 
 
 @njit(cache=True, nogil=True)
-def descend_path(gram, xty, l1, l2, alphas, l1_ratio, coef, epochs):  # type: ignore[no-untyped-def]
+def _admit(gram, xty, grad, bound, l1, place, members, packed, target, coef, n):
+    """Make members of the features with a gradient above the bound; returns their number."""
+    for j in range(grad.shape[0]):
+        if place[j] < 0 and gram[j, j] != 0.0 and abs(grad[j]) > bound[0] * l1[j] + bound[1]:
+            for m in range(n):
+                packed[n, m] = gram[j, members[m]]
+                packed[m, n] = packed[n, m]
+            packed[n, n] = gram[j, j]
+            place[j], members[n], target[n], coef[n] = n, j, xty[j], 0.0
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _full_gradient(gram, xty, members, coef, n, grad):
+    """``grad = xty - gram b`` over all features, afresh."""
+    for j in range(grad.shape[0]):
+        grad[j] = xty[j]
+    for k in range(n):
+        value = coef[k]
+        if value != 0.0:
+            row = gram[members[k]]
+            for j in range(grad.shape[0]):
+                grad[j] -= value * row[j]
+
+
+@njit(cache=True, nogil=True)
+def descend_path(gram, xty, l1, l2, alphas, l1_ratio, coef, epochs):
     """Fill `coef` (A, p) and `epochs` (A,) for descending `alphas`.
 
     Parameters
@@ -208,55 +231,33 @@ def descend_path(gram, xty, l1, l2, alphas, l1_ratio, coef, epochs):  # type: ig
         Written to.
     """
     p = xty.shape[0]
-    scale = 0.0
-    for j in range(p):
-        scale = max(scale, abs(xty[j]))
-    slack = 1e-14 * scale
+    slack = 1e-14 * np.max(np.abs(xty)) if p else 0.0
     grad = xty.copy()
     place = np.full(p, -1, dtype=np.int64)
-    members = np.empty(p, dtype=np.int64)
-    packed, work = np.empty((p, p)), np.empty((p, p))
-    target, b, g = np.empty(p), np.zeros(p), np.empty(p)
-    lasso, ridge, rhs = np.empty(p), np.empty(p), np.empty(p)
-    support = np.empty(p, dtype=np.int64)
+    members, support = np.empty(p, dtype=np.int64), np.empty(p, dtype=np.int64)
+    packed, work = np.empty((p, p)), np.empty(p * p)
+    target, b, g, rhs = np.empty(p), np.zeros(p), np.empty(p), np.empty(p)
+    lasso, ridge = np.empty(p), np.empty(p)
     n = 0
     for step in range(alphas.shape[0]):
-        alpha = alphas[step]
-        previous = alphas[step - 1] if step > 0 else alpha
-        for k in range(n):
-            j = members[k]
-            lasso[k], ridge[k] = alpha * l1_ratio * l1[j], alpha * (1.0 - l1_ratio) * l2[j]
-        threshold = 2.0 * alpha - previous
+        strength = alphas[step] * l1_ratio
+        previous = alphas[max(step - 1, 0)] * l1_ratio
+        # the sequential strong rule first, then whatever still violates the KKT conditions
+        bound = (min(2.0 * strength - previous, strength), 0.0)
         epochs[step] = 0
         for _ in range(MAX_ROUNDS):
-            entered = 0
-            for j in range(p):
-                if place[j] >= 0 or gram[j, j] == 0.0:
-                    continue
-                size = abs(grad[j])
-                if size > threshold * l1_ratio * l1[j] or size > alpha * l1_ratio * l1[j] + slack:
-                    for m in range(n):
-                        packed[n, m] = gram[j, members[m]]
-                        packed[m, n] = packed[n, m]
-                    packed[n, n] = gram[j, j]
-                    place[j], members[n], target[n], b[n] = n, j, xty[j], 0.0
-                    lasso[n], ridge[n] = alpha * l1_ratio * l1[j], alpha * (1.0 - l1_ratio) * l2[j]
-                    n += 1
-                    entered += 1
-            threshold = alpha
-            if entered == 0 and epochs[step] > 0:
+            known = n
+            n = _admit(gram, xty, grad, bound, l1, place, members, packed, target, b, n)
+            bound = (strength, slack)
+            if n == known and epochs[step] > 0:
                 break
             for k in range(n):
-                g[k] = grad[members[k]]
+                j = members[k]
+                lasso[k], ridge[k] = strength * l1[j], alphas[step] * (1.0 - l1_ratio) * l2[j]
+                g[k] = grad[j]
             epochs[step] += _solve_members(
                 packed, target, b, g, lasso, ridge, n, slack, work, rhs, support
             )
-            for j in range(p):
-                grad[j] = xty[j]
-            for k in range(n):
-                if b[k] != 0.0:
-                    row = gram[members[k]]
-                    for j in range(p):
-                        grad[j] -= b[k] * row[j]
+            _full_gradient(gram, xty, members, b, n, grad)
         for k in range(n):
             coef[step, members[k]] = b[k]

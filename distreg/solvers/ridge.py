@@ -19,9 +19,7 @@ MIN_DIGITS = 6.0
 """Least squares warns when the condition number leaves fewer digits than this."""
 
 
-def ridge_path(
-    gram: np.ndarray, xty: np.ndarray, l2: np.ndarray, alphas: np.ndarray
-) -> np.ndarray:
+def ridge_path(gram: np.ndarray, xty: np.ndarray, l2: np.ndarray, alphas: np.ndarray) -> np.ndarray:
     """Minimise ``b'Cb/2 - q'b + alpha/2 sum_j l2_j b_j^2`` for each alpha > 0.
 
     Unpenalised features (l2_j = 0) are eliminated by a Schur complement; the others are scaled to a
@@ -102,8 +100,8 @@ def least_squares(gram: np.ndarray, xty: np.ndarray) -> np.ndarray:
     if not keep.all():
         warnings.warn(
             f"least squares without a penalty is not determined: {used.size} features have rank "
-            f"{int(keep.sum())}. The solution of minimum norm is returned; its coefficients have no "
-            "correct digit. Use alpha > 0 or remove dependent features.",
+            f"{int(keep.sum())}. The solution of minimum norm is returned, and its coefficients "
+            "have no correct digit. Use alpha > 0 or remove dependent features.",
             IllConditionedWarning,
             stacklevel=2,
         )
