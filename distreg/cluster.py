@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -194,6 +195,19 @@ def _wait(client: Client, timeout: float, where: str) -> None:
             f"the cluster at {where} has no worker after {timeout:g} s; "
             "start one (dask worker ADDRESS) or raise cluster.timeout"
         ) from None
+
+
+def active_client() -> Client | None:
+    """The client that this process made last and left open, or None; never makes one."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import Client
+
+    try:
+        client: Client = Client.current()
+    except ValueError:
+        return None
+    return client
 
 
 def check_versions(versions: Mapping[str, Any]) -> None:

@@ -1,0 +1,100 @@
+"""Paragraphs of the docstrings that several estimators share."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TypeVar
+
+__all__ = ["documented"]
+
+C = TypeVar("C", bound=type)
+
+PARTS = {
+    "common": """\
+fit_intercept : bool
+    Whether to fit an intercept. It is never penalised.
+standardize : bool
+    Let the penalty act on ``w_j sd_j``, with the standard deviations of each training set; the
+    coefficients stay on the scale of the data.
+penalty_factor : (n_features,) array, optional
+    Multiplies alpha for each feature, rescaled to sum to n_features; 0 is unpenalised.
+missing : {"error", "mean", "drop"}
+    Missing feature values: an error, the training set's mean, or leave the row out.
+solver : {"auto", "gram"}
+    The squared loss is solved on Gram matrices, from one pass over the data.
+tol : float
+    Tolerance on the dual gap, relative to the objective of the model without features.
+max_passes : int, optional
+    Most passes over the data; the squared loss needs one.
+verbose : int or bool
+    Whether to write the stages to standard error.""",
+    "grid": """\
+alphas : int, sequence of float, or None
+    Strengths to choose from, or how many; None: `n_alphas`.
+n_alphas : int
+    Size of the grid, which falls from the smallest alpha without features.
+alpha_min_ratio : float, optional
+    Last alpha over the first; default 1e-4 with more rows than features, else 1e-2.
+cv : int, array, splitter or list of (train, test)
+    Number of folds; one fold id for each row, -1 = never held out; or any splitter of
+    scikit-learn or `distreg.data.folds`.
+selection : {"min", "1se"}
+    Lowest mean held-out error, or the largest alpha within one standard error of it.
+random_state : int, RandomState or None
+    Seed that shuffles the folds when `cv` is a number; None: contiguous folds.
+n_jobs : int, optional
+    Threads when the data are in this process; default: one for each processor.""",
+    "compatible": """\
+precompute, max_iter, copy_X, warm_start, random_state, selection
+    scikit-learn's keywords, of no effect: Gram matrices are always used, the descent ends in an
+    exact solution wherever it starts and whatever its order, X is neither copied nor changed.""",
+    "compatible_cv": """\
+eps : float, optional
+    scikit-learn's name of `alpha_min_ratio`.
+precompute, max_iter, copy_X
+    scikit-learn's keywords, of no effect: Gram matrices are always used, the descent ends in an
+    exact solution, and X is neither copied nor changed.""",
+    "fitted": """\
+coef_ : (n_features,) array
+    Coefficients on the scale of the data.
+intercept_ : float
+    Intercept.
+alpha_, l1_ratio_ : float
+    Strength and L1 share of the penalty.
+dual_gap_ : float
+    Upper bound on the distance of the objective from its minimum.
+status_ : str
+    "converged", or "dual gap above tol" when some answer is.
+n_iter_ : int
+    Sweeps of coordinate descent; 1 for a direct solution.
+n_passes_ : int
+    Passes over the data.
+n_features_in_ : int
+    Columns of X.
+feature_names_in_ : (n_features_in_,) array of str
+    Their names, if X has any.
+model_ : LinearModel
+    The model itself: predicts, saves and loads without scikit-learn.""",
+    "path": """\
+alphas_ : (n_alphas,) or (n_l1_ratios, n_alphas) array
+    The grid, descending.
+mse_path_ : (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds) array
+    Mean squared error of the held-out rows.
+coef_path_ : (n_l1_ratios, n_alphas, n_features) array
+    Coefficients on the full data.
+intercept_path_ : (n_l1_ratios, n_alphas) array
+    Intercepts on the full data.
+cv_results_ : dict of (n_l1_ratios * n_alphas,) arrays
+    l1_ratio, alpha, cv_mean, cv_se, n_nonzero, objective, dual_gap, kkt_violation,
+    support_stability, fold_dual_gap.""",
+}
+
+
+def documented(cls: C) -> C:
+    """Class decorator that puts the shared paragraphs in the place of ``{name}``."""
+    text = cls.__doc__
+    if text is not None:
+        for name, part in PARTS.items():
+            text = text.replace(f"    {{{name}}}", textwrap.indent(part, "    "))
+        cls.__doc__ = text
+    return cls

@@ -1,0 +1,147 @@
+"""From what a user passes to `fit` or `predict` to what the engine reads.
+
+Arrays in memory are checked as scikit-learn does, except for NaN and infinity: the pass over the
+data finds these itself, and names column and row. Nothing is copied.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+
+from distreg.data.arrays import from_arrays
+from distreg.data.dataset import Dataset
+from distreg.estimators import checks
+from distreg.exceptions import InputError
+
+__all__ = ["as_dataset", "as_features", "is_dask", "target_name"]
+
+
+def is_dask(X: Any) -> bool:
+    """Whether X is a Dask collection."""
+    return hasattr(X, "__dask_graph__")
+
+
+def is_table(X: Any) -> bool:
+    """Whether X is a pandas DataFrame."""
+    return hasattr(X, "iloc") and hasattr(X, "columns")
+
+
+def target_name(y: Any) -> str | None:
+    """Name of the target, where it has one."""
+    name = y if isinstance(y, str) else getattr(y, "name", None)
+    return name if isinstance(name, str) and not hasattr(y, "dask") else None
+
+
+def as_dataset(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, missing: str, fold_key: Any = None
+) -> Dataset:
+    """Build the data set, and set `n_features_in_` and `feature_names_in_` of the estimator."""
+    if isinstance(X, Dataset):
+        return _check_dataset(estimator, X, y, sample_weight, missing, fold_key)
+    if y is None:
+        raise InputError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None"
+        )
+    weight = _constant_weight(sample_weight)
+    if is_dask(X):
+        _note_features(estimator, X, y)
+    else:
+        X, y, weight = _check_arrays(estimator, X, y, weight)
+    return from_arrays(X, y, sample_weight=weight, missing=missing, fold_key=fold_key)
+
+
+def as_features(estimator: Any, X: Any) -> Any:
+    """Check the features for a prediction."""
+    if is_dask(X):
+        width = X.shape[1] if X.ndim == 2 else None
+        if not hasattr(X, "map_partitions") and width != estimator.n_features_in_:
+            raise InputError(
+                f"X has {width} features, but {type(estimator).__name__} is expecting "
+                f"{estimator.n_features_in_} features as input."
+            )
+        return X
+    if is_table(X):
+        return validate_data(estimator, X, reset=False, skip_check_array=True)
+    return validate_data(
+        estimator, X, reset=False, accept_sparse=True, dtype="numeric", ensure_all_finite=False
+    )
+
+
+def _constant_weight(sample_weight: Any) -> Any:
+    """Turn one number for all rows into None: a common factor changes nothing."""
+    if isinstance(sample_weight, Real):
+        checks.real("sample_weight", sample_weight, closed="neither")
+        return None
+    return sample_weight
+
+
+def _check_dataset(
+    estimator: Any, data: Dataset, y: Any, sample_weight: Any, missing: str, fold_key: Any
+) -> Dataset:
+    if y is not None or sample_weight is not None or fold_key is not None:
+        raise InputError(
+            "y, sample_weight and groups are part of a Dataset: name them when it is built"
+        )
+    if not data.has_y:
+        raise InputError(f"data set {data.name!r} has no target: name it when the set is built")
+    if missing != "error" and missing != data.missing:
+        raise InputError(
+            f"missing={missing!r}, but the data set was built with missing={data.missing!r}: "
+            "give it when the set is built"
+        )
+    columns = data.columns
+    names = data.feature_names if columns is None else columns.numeric + columns.categorical
+    estimator.n_features_in_ = len(names)
+    estimator.feature_names_in_ = np.array(names, dtype=object)
+    return data
+
+
+def _note_features(estimator: Any, X: Any, y: Any) -> None:
+    """Features of a Dask collection."""
+    if X.ndim != 2:
+        raise InputError(f"Expected 2D array, got {X.ndim}D array instead: X needs 2 dimensions")
+    if not hasattr(X, "columns"):
+        estimator.n_features_in_ = int(X.shape[1])
+        if hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+        return
+    names = [name for name in X.columns if not (isinstance(y, str) and name == y)]
+    estimator.n_features_in_ = len(names)
+    estimator.feature_names_in_ = np.array(names, dtype=object)
+
+
+def _check_arrays(estimator: Any, X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+    """Check arrays in memory: shapes, kinds of values, lengths."""
+    if isinstance(y, str):
+        if not is_table(X) or y not in X.columns:
+            raise InputError(f"y={y!r}: X has no such column")
+        X, y = X.drop(columns=y), X[y]
+    if is_table(X):
+        validate_data(estimator, X, skip_check_array=True)
+        if X.shape[1] == 0 or X.shape[0] == 0:
+            check_array(np.empty(X.shape), estimator=estimator)
+    else:
+        X = validate_data(
+            estimator, X, accept_sparse=True, dtype="numeric", ensure_all_finite=False
+        )
+    if is_dask(y):
+        return X, y, weight
+    if sparse.issparse(y):
+        raise InputError("y is sparse: a 1-D array is needed")
+    y = check_array(
+        column_or_1d(y, warn=True),
+        ensure_2d=False,
+        dtype="numeric",
+        ensure_all_finite=False,
+        input_name="y",
+    )
+    check_consistent_length(X, y)
+    if weight is not None and not is_dask(weight):
+        weight = _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
+    return X, y, weight

@@ -1,0 +1,339 @@
+"""RidgeCV, LassoCV and ElasticNetCV: alpha and l1_ratio chosen by cross-validation."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from distreg.data.folds import Cells, FoldColumn, GroupKFold, check_cv, make_cells
+from distreg.estimators import checks
+from distreg.estimators.base import BaseLinear, Fitted
+from distreg.estimators.docs import documented
+from distreg.exceptions import InputError
+from distreg.selection import RULES, select
+
+__all__ = ["ElasticNetCV", "LassoCV", "RidgeCV"]
+
+
+class _CrossValidated(BaseLinear):
+    """The best of a grid of alphas (and l1_ratios)."""
+
+    alphas: Any
+    n_alphas: int
+    alpha_min_ratio: float | None
+    cv: Any
+    selection: str
+    random_state: Any
+    n_jobs: int | None
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None) -> Self:
+        """Fit all folds, l1_ratios and alphas in one pass over the data, and choose.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array, sparse matrix, DataFrame, Dask collection, or Dataset
+            Never copied as a whole and never changed.
+        y : (n_samples,) array, Series or Dask collection, or the name of a column of X
+            Left out when X is a Dataset.
+        sample_weight : float or (n_samples,) array, optional
+            Weights of the rows, in fits and in held-out errors.
+        groups : (n_samples,) array, optional
+            For a `cv` that keeps groups together.
+
+        Returns
+        -------
+        self
+        """
+        self._check_common()
+        self._check_compatible()
+        checks.choice("selection", self.selection, RULES)
+        options = self._grid_options()
+        random_state = checks.seed(self.random_state)
+        by_key = isinstance(self.cv, (GroupKFold, FoldColumn))
+        if groups is not None and not by_key and not hasattr(self.cv, "split"):
+            raise InputError(
+                f"groups are given, but cv={self.cv!r} does not use them: pass a splitter such as "
+                "GroupKFold(5)"
+            )
+
+        def cells_of(n_rows: int, target: Any) -> Cells:
+            known = np.asarray(target) if isinstance(target, (list, np.ndarray)) else None
+            scheme = check_cv(self.cv, n_rows, groups=groups, y=known, random_state=random_state)
+            return make_cells(scheme, n_rows)
+
+        fitted = self._run(
+            (X, y, sample_weight),
+            options,
+            cells_of=cells_of,
+            fold_key=groups if by_key else None,
+            n_threads=self._n_threads(),
+        )
+        chosen = select(fitted.result, self.selection)
+        self._store_path(fitted)
+        return self._store(fitted, chosen.path, chosen.index, self.selection)
+
+    def _l1_ratio(self) -> Any:
+        raise NotImplementedError
+
+    def _check_compatible(self) -> None:
+        """Check the keywords that only some classes have."""
+
+    def _eps(self) -> float | None:
+        """Value of scikit-learn's name for `alpha_min_ratio`."""
+        return None
+
+    def _n_threads(self) -> int | None:
+        if self.n_jobs is None or self.n_jobs == -1:
+            return None
+        return checks.integer("n_jobs", self.n_jobs, 1)
+
+    def _grid_options(self) -> dict[str, Any]:
+        """Options of the path; nothing of the data is needed."""
+        alphas = checks.grid(self.alphas)
+        n_alphas = checks.integer("n_alphas", self.n_alphas, 1)
+        if checks.is_count(self.alphas):
+            n_alphas = checks.integer("alphas", self.alphas, 1)
+        ratio, eps = self.alpha_min_ratio, self._eps()
+        if ratio is not None and eps is not None:
+            raise InputError("eps is another name of alpha_min_ratio: give one of them")
+        if ratio is not None:
+            checks.real("alpha_min_ratio", ratio, 0.0, 1.0, "neither")
+        elif eps is not None:
+            ratio = checks.real("eps", eps, 0.0, 1.0, "right")
+        return {
+            "l1_ratios": checks.ratios(self._l1_ratio()),
+            "alphas": alphas,
+            "n_alphas": n_alphas,
+            # a grid of one value has no last one
+            "alpha_min_ratio": None if n_alphas == 1 else ratio,
+        }
+
+    def _store_path(self, fitted: Fitted) -> None:
+        """Set the attributes of the whole grid."""
+        result = fitted.result
+        one = np.ndim(self._l1_ratio()) == 0
+        alphas = np.stack([path.alphas for path in result.paths])
+        # (folds, l1_ratios, alphas) -> scikit-learn's (l1_ratios, alphas, folds)
+        errors = np.moveaxis(result.fold_error, 0, -1)
+        given = checks.grid(self.alphas) is not None
+        self.alphas_ = alphas[0] if one or given else alphas
+        self.mse_path_ = errors[0] if one else errors
+        self.coef_path_ = np.stack([path.coef for path in result.paths])
+        self.intercept_path_ = np.stack([path.intercept for path in result.paths])
+        columns = ("n_nonzero", "objective", "dual_gap", "kkt_violation")
+        self.cv_results_ = {
+            "l1_ratio": np.repeat(result.l1_ratios, alphas.shape[1]),
+            "alpha": alphas.ravel(),
+            "cv_mean": result.cv_mean.ravel(),
+            "cv_se": result.cv_se.ravel(),
+            "support_stability": result.support_stability.ravel(),
+            "fold_dual_gap": result.fold_dual_gap.ravel(),
+        } | {
+            name: np.concatenate([getattr(path, name) for path in result.paths]) for name in columns
+        }
+
+
+@documented
+class RidgeCV(_CrossValidated):
+    """Linear regression with an L2 penalty whose strength is chosen by cross-validation.
+
+    The objective is that of `Ridge`.
+
+    Parameters
+    ----------
+    {grid}
+    {common}
+
+    Attributes
+    ----------
+    {fitted}
+    {path}
+    """
+
+    def __init__(
+        self,
+        alphas: Any = None,
+        *,
+        n_alphas: int = 100,
+        alpha_min_ratio: float | None = None,
+        cv: Any = 5,
+        selection: str = "min",
+        fit_intercept: bool = True,
+        standardize: bool = False,
+        penalty_factor: Any = None,
+        missing: str = "error",
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_passes: int | None = None,
+        random_state: Any = None,
+        verbose: int | bool = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.alphas = alphas
+        self.n_alphas = n_alphas
+        self.alpha_min_ratio = alpha_min_ratio
+        self.cv = cv
+        self.selection = selection
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.missing = missing
+        self.solver = solver
+        self.tol = tol
+        self.max_passes = max_passes
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+
+    def _l1_ratio(self) -> Any:
+        return 0.0
+
+
+class _SparseCV(_CrossValidated):
+    """What scikit-learn's LassoCV and ElasticNetCV have beyond RidgeCV."""
+
+    eps: float | None
+    precompute: Any
+    max_iter: int
+    copy_X: bool
+
+    def _check_compatible(self) -> None:
+        checks.integer("max_iter", self.max_iter, 1)
+
+    def _eps(self) -> float | None:
+        return self.eps
+
+
+@documented
+class ElasticNetCV(_SparseCV):
+    """Elastic Net whose alpha and l1_ratio are chosen by cross-validation.
+
+    The objective is that of `ElasticNet`.
+
+    Parameters
+    ----------
+    l1_ratio : float or sequence of float
+        Share of the L1 penalty, one value or several to choose from.
+    {grid}
+    {common}
+    {compatible_cv}
+
+    Attributes
+    ----------
+    {fitted}
+    {path}
+    """
+
+    def __init__(
+        self,
+        *,
+        l1_ratio: Any = 0.5,
+        alphas: Any = None,
+        n_alphas: int = 100,
+        alpha_min_ratio: float | None = None,
+        cv: Any = 5,
+        selection: str = "min",
+        fit_intercept: bool = True,
+        standardize: bool = False,
+        penalty_factor: Any = None,
+        missing: str = "error",
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_passes: int | None = None,
+        random_state: Any = None,
+        verbose: int | bool = 0,
+        n_jobs: int | None = None,
+        eps: float | None = None,
+        precompute: Any = "auto",
+        max_iter: int = 1000,
+        copy_X: bool = True,
+    ) -> None:
+        self.l1_ratio = l1_ratio
+        self.alphas = alphas
+        self.n_alphas = n_alphas
+        self.alpha_min_ratio = alpha_min_ratio
+        self.cv = cv
+        self.selection = selection
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.missing = missing
+        self.solver = solver
+        self.tol = tol
+        self.max_passes = max_passes
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.eps = eps
+        self.precompute = precompute
+        self.max_iter = max_iter
+        self.copy_X = copy_X
+
+    def _l1_ratio(self) -> Any:
+        return self.l1_ratio
+
+
+@documented
+class LassoCV(_SparseCV):
+    """Lasso whose strength is chosen by cross-validation.
+
+    The objective is that of `Lasso`.
+
+    Parameters
+    ----------
+    {grid}
+    {common}
+    {compatible_cv}
+
+    Attributes
+    ----------
+    {fitted}
+    {path}
+    """
+
+    def __init__(
+        self,
+        *,
+        alphas: Any = None,
+        n_alphas: int = 100,
+        alpha_min_ratio: float | None = None,
+        cv: Any = 5,
+        selection: str = "min",
+        fit_intercept: bool = True,
+        standardize: bool = False,
+        penalty_factor: Any = None,
+        missing: str = "error",
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_passes: int | None = None,
+        random_state: Any = None,
+        verbose: int | bool = 0,
+        n_jobs: int | None = None,
+        eps: float | None = None,
+        precompute: Any = "auto",
+        max_iter: int = 1000,
+        copy_X: bool = True,
+    ) -> None:
+        self.alphas = alphas
+        self.n_alphas = n_alphas
+        self.alpha_min_ratio = alpha_min_ratio
+        self.cv = cv
+        self.selection = selection
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.missing = missing
+        self.solver = solver
+        self.tol = tol
+        self.max_passes = max_passes
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.eps = eps
+        self.precompute = precompute
+        self.max_iter = max_iter
+        self.copy_X = copy_X
+
+    def _l1_ratio(self) -> Any:
+        return 1.0
