@@ -50,15 +50,12 @@ def script(monkeypatch: pytest.MonkeyPatch):
         }
     )
     measured = ["temp", "dewp", "humid", "precip", "pressure", "visib"]
-    weather = pd.DataFrame(
-        {
-            "origin": ["JFK", "EWR"],
-            "time_hour": ["2013-01-01T12:00:00Z", "2013-02-01T10:00:00Z"],
-            **{name: [1.0, 2.0] for name in measured},
-            "wind_dir": [0.0, 90.0],
-            "wind_speed": [10.0, 1048.0],
-            "wind_gust": [np.nan, 20.0],
-        }
+    weather = pd.DataFrame([[1.0] * 6, [2.0] * 6], columns=measured).assign(
+        origin=["JFK", "EWR"],
+        time_hour=["2013-01-01T12:00:00Z", "2013-02-01T10:00:00Z"],
+        wind_dir=[0.0, 90.0],
+        wind_speed=[10.0, 1048.0],
+        wind_gust=[np.nan, 20.0],
     )
     planes = pd.DataFrame(
         {
