@@ -1,0 +1,252 @@
+"""One summary for each penalty: what the figures draw and the tracker logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from distreg.cv import CVResult
+from distreg.exceptions import InputError
+from distreg.path import PathResult
+from distreg.selection import RULES, Selected, select
+
+__all__ = ["PenaltySummary", "TopCoefficient", "penalty_label", "summarise", "winner_of"]
+
+N_TOP = 20
+
+
+@dataclass(frozen=True)
+class TopCoefficient:
+    """One feature of the chosen model.
+
+    `size` is the coefficient times the feature's standard deviation: the change of the prediction
+    for one standard deviation, comparable between features.
+    """
+
+    name: str
+    coef: float
+    size: float
+
+
+@dataclass(frozen=True)
+class PenaltySummary:
+    """One penalty: its path, its curve and the model chosen from it. A alphas, p features.
+
+    Attributes
+    ----------
+    label : str
+        "l1", "l2" or "elasticnet_0.5".
+    path : PathResult
+        Fits on all training rows.
+    cv_mean, cv_se : (A,) arrays
+        Held-out error and its standard error; NaN without folds.
+    stability : (A,) array
+        Mean Jaccard similarity of the folds' supports; NaN without folds.
+    fold_gap : (A,) array
+        Largest dual gap of the folds, relative to the null objective.
+    test : dict of (A,) arrays
+        Scores on the test rows.
+    rule : {"min", "1se"}
+        The rule that chose `index`.
+    index, index_min, index_1se : int
+        Grid indices of the chosen model and of both rules' choices.
+    winner : bool
+        True for the penalty that the rule prefers over all others.
+    feature_names : tuple of str
+        Names of the p features.
+    feature_sd : (p,) array
+        Standard deviation of the features, which makes coefficients comparable.
+    top : tuple of TopCoefficient
+        The largest coefficients of the chosen model by `size`, at most 20, none of them zero.
+    null_deviance : float
+        Error of the model that has only an intercept, on the training rows.
+    tol : float
+        Tolerance on the dual gap relative to the null objective.
+    """
+
+    label: str
+    path: PathResult
+    cv_mean: np.ndarray
+    cv_se: np.ndarray
+    stability: np.ndarray
+    fold_gap: np.ndarray
+    test: dict[str, np.ndarray]
+    rule: str
+    index: int
+    index_min: int
+    index_1se: int
+    winner: bool
+    feature_names: tuple[str, ...]
+    feature_sd: np.ndarray
+    top: tuple[TopCoefficient, ...]
+    null_deviance: float
+    tol: float
+
+    @property
+    def l1_ratio(self) -> float:
+        """Share of the L1 penalty."""
+        return float(self.path.l1_ratio)
+
+    @property
+    def alpha(self) -> float:
+        """The chosen penalty strength."""
+        return float(self.path.alphas[self.index])
+
+    @property
+    def coef(self) -> np.ndarray:
+        """(p,) coefficients of the chosen model."""
+        coef: np.ndarray = self.path.coef[self.index]
+        return coef
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return len(self.feature_names)
+
+    @property
+    def has_folds(self) -> bool:
+        """True when there is a cross-validation curve."""
+        return bool(np.isfinite(self.cv_mean).any())
+
+    @property
+    def sparsity(self) -> np.ndarray:
+        """(A,) share of coefficients that are zero."""
+        zero: np.ndarray = 1.0 - np.asarray(self.path.n_nonzero) / max(self.n_features, 1)
+        return zero
+
+    @property
+    def converged(self) -> bool:
+        """True when the chosen model and its folds are within the tolerance."""
+        full = self.path.dual_gap[self.index] <= self.tol * self.path.null_objective
+        fold = self.fold_gap[self.index]
+        return bool(full and (np.isnan(fold) or fold <= self.tol))
+
+    def curves(self) -> dict[str, np.ndarray]:
+        """Every curve over the grid, by metric name."""
+        path = self.path
+        return {
+            "path/alpha": path.alphas,
+            "path/neg_log10_alpha": -np.log10(path.alphas),
+            "path/cv_mean": self.cv_mean,
+            "path/cv_se": self.cv_se,
+            "path/n_nonzero": path.n_nonzero,
+            "path/sparsity": self.sparsity,
+            "path/dual_gap": path.dual_gap,
+            "path/kkt_violation": path.kkt_violation,
+            "path/objective": path.objective,
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers of the chosen model, by metric name."""
+        i, coef = self.index, self.coef
+        best = {
+            "best/alpha": self.alpha,
+            "best/l1_ratio": self.l1_ratio,
+            "best/cv_mean": self.cv_mean[i],
+            "best/cv_se": self.cv_se[i],
+            "best/n_nonzero": self.path.n_nonzero[i],
+            "best/sparsity": self.sparsity[i],
+            "best/l1_norm": np.abs(coef).sum(),
+            "best/l2_norm": np.sqrt(coef @ coef),
+            "best/max_abs_coef": np.abs(coef).max(initial=0.0),
+            "best/support_stability": self.stability[i],
+            "best/dual_gap": self.path.dual_gap[i],
+        }
+        best.update({f"test/{score}": values[i] for score, values in self.test.items()})
+        return {name: float(value) for name, value in best.items()}
+
+
+def penalty_label(l1_ratio: float) -> str:
+    """Name of a penalty: "l1", "l2" or "elasticnet_" and its l1_ratio."""
+    if l1_ratio == 1.0:
+        return "l1"
+    return "l2" if l1_ratio == 0.0 else f"elasticnet_{l1_ratio:g}"
+
+
+def summarise(
+    result: CVResult,
+    rule: str = "min",
+    *,
+    chosen: Sequence[Selected] | None = None,
+    labels: Sequence[str] | None = None,
+) -> tuple[PenaltySummary, ...]:
+    """Summarise each penalty of a cross-validation.
+
+    Parameters
+    ----------
+    result : CVResult
+    rule : {"min", "1se"}
+        How alpha is chosen, within each penalty and between them.
+    chosen : sequence of Selected, optional
+        One choice for each penalty instead of the rule's; needed without folds when there is more
+        than one alpha.
+    labels : sequence of str, optional
+        Names of the penalties; default: `penalty_label`.
+    """
+    if rule not in RULES:
+        raise InputError(f"selection={rule!r} is not a rule; use one of {', '.join(RULES)}")
+    names = [penalty_label(path.l1_ratio) for path in result.paths] if labels is None else labels
+    best = _winner(result, rule)
+    return tuple(
+        _summarise(result, rule, i, name, None if chosen is None else chosen[i].index, i == best)
+        for i, name in enumerate(names)
+    )
+
+
+def winner_of(summaries: Sequence[PenaltySummary]) -> PenaltySummary:
+    """The penalty that the rule prefers."""
+    return next(summary for summary in summaries if summary.winner)
+
+
+def _winner(result: CVResult, rule: str) -> int:
+    if np.isfinite(result.cv_mean).any():
+        return select(result, rule).path
+    if len(result.paths) > 1:
+        raise InputError(
+            f"{len(result.paths)} penalties cannot be compared without folds: set cv, or fit one."
+        )
+    return 0
+
+
+def _summarise(
+    result: CVResult, rule: str, i: int, label: str, index: int | None, winner: bool
+) -> PenaltySummary:
+    path = result.paths[i]
+    if np.isfinite(result.cv_mean[i]).any():
+        both = {r: select(result, r, path=i).index for r in RULES}
+    elif index is not None or len(path.alphas) == 1:
+        both = dict.fromkeys(RULES, 0 if index is None else index)
+    else:
+        raise InputError("One of several alphas cannot be chosen without folds: set cv or alpha.")
+    index = both[rule] if index is None else index
+    sd = np.asarray(result.feature_sd, dtype=np.float64)
+    return PenaltySummary(
+        label=label,
+        path=path,
+        cv_mean=result.cv_mean[i],
+        cv_se=result.cv_se[i],
+        stability=result.support_stability[i],
+        fold_gap=result.fold_dual_gap[i],
+        test={score: values[i] for score, values in result.test.items()},
+        rule=rule,
+        index=index,
+        index_min=both["min"],
+        index_1se=both["1se"],
+        winner=winner,
+        feature_names=result.feature_names,
+        feature_sd=sd,
+        top=_top(path.coef[index], sd, result.feature_names),
+        null_deviance=result.null_deviance,
+        tol=result.tol,
+    )
+
+
+def _top(coef: np.ndarray, sd: np.ndarray, names: tuple[str, ...]) -> tuple[TopCoefficient, ...]:
+    """The largest coefficients by standardised size; ties keep the order of the features."""
+    size = coef * sd
+    order = np.argsort(-np.abs(size), kind="stable")[:N_TOP]
+    return tuple(
+        TopCoefficient(names[j], float(coef[j]), float(size[j])) for j in order if coef[j] != 0.0
+    )
