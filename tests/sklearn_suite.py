@@ -1,7 +1,7 @@
 """Runs scikit-learn's own tests of coordinate descent with distreg's classes in their place.
 
-``python tests/sklearn_suite.py`` prints the score. The tests are those of the installed package; only
-the names Lasso, ElasticNet, LassoCV and ElasticNetCV mean other classes while they are collected.
+``python tests/sklearn_suite.py`` prints the score. The tests are those of the installed package;
+only the names Lasso, ElasticNet, LassoCV and ElasticNetCV mean other classes when it imports them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Score:
 
 
 def pytest_configure(config: object) -> None:
-    """Swap the classes before pytest imports the tests (this file is a plugin of the subprocess)."""
+    """Swap the classes before pytest imports the tests; this file is a plugin of the subprocess."""
     if RESULT_FILE not in os.environ:
         return
     import sklearn.linear_model
@@ -68,6 +68,8 @@ def run(select: str = "") -> Score:
             RESULT_FILE: str(result),
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "OMP_NUM_THREADS": "1",
+            # scikit-learn's own fixture draws another one for each run
+            "SKLEARN_SEED": "0",
         }
         command = [
             *(sys.executable, "-m", "pytest", "--pyargs", SUITE, "-p", here.stem, "-q"),

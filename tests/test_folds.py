@@ -291,6 +291,16 @@ def test_too_few_rows_are_named():
         make_cells(GroupKFold(2), 9).rule(np.arange(9))
 
 
+def test_more_patterns_where_they_are_affordable():
+    splitter = sk.ShuffleSplit(10, random_state=0)
+    with pytest.raises(InputError, match="more than 64"):
+        check_cv(splitter, 300)
+    cells = make_cells(check_cv(splitter, 300, max_patterns=300), 300)
+    assert_same_splits(splits_of(cells, 300), list(splitter.split(np.zeros((300, 1)))))
+    rows = iter(sk.KFold(3).split(np.zeros((9, 1))))
+    assert check_cv(rows, 9).n_folds == 3
+
+
 def test_check_cv_defaults_and_seed():
     assert check_cv(None, 10) == KFold(5)
     assert check_cv(np.int64(3), 10) == KFold(3)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import pytest
+import sklearn_suite
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from distreg import ElasticNet, ElasticNetCV, Lasso, LassoCV, Ridge, RidgeCV
 
-ESTIMATORS = [
-    Ridge(),
-    Lasso(),
-    ElasticNet(),
-    RidgeCV(),
-    LassoCV(),
-    ElasticNetCV(),
-]
-
-NOT_EXPECTED: dict[str, str] = {}
+ESTIMATORS = [Ridge(), Lasso(), ElasticNet(), RidgeCV(), LassoCV(), ElasticNetCV()]
 
 
-@pytest.mark.filterwarnings("default")
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: NOT_EXPECTED)
+# scikit-learn skips a check with a warning where an optional setting is off
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks(ESTIMATORS)
 def test_estimator_checks(estimator, check):
     check(estimator)
+
+
+# Of 289 cases 237 passed when this was written. The others ask for positive=True (28), for effects
+# of keywords that have none here (warm_start, precompute, copy_X, check_input, max_iter), for
+# several targets, float32 coefficients, scikit-learn's refusal of l1_ratio=0 or of `groups`, for
+# one particular dual point, or compare with a fit of scikit-learn's that stops early.
+LEAST_PASSED = 237
+
+
+@pytest.mark.timeout(600)
+def test_scikit_learns_own_tests_of_coordinate_descent():
+    score = sklearn_suite.run()
+    assert len(score.passed) >= LEAST_PASSED, score.failed

@@ -7,7 +7,7 @@ are cut into blocks; rules need no memory that grows with the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from distreg.data.schemes import (
     ShuffledKFold,
     TimeSeriesSplit,
 )
-from distreg.data.splits import GivenFolds, Splits, from_splits
+from distreg.data.splits import MAX_PATTERNS, GivenFolds, Splits, from_splits
 from distreg.data.testsplit import TestSplit
 from distreg.exceptions import InputError
 
@@ -184,7 +184,13 @@ def make_cells(scheme: Scheme | None, n_rows: int, test: TestSplit | None = None
 
 
 def check_cv(
-    cv: Any, n_rows: int, *, groups: Any = None, y: Any = None, random_state: int | None = None
+    cv: Any,
+    n_rows: int,
+    *,
+    groups: Any = None,
+    y: Any = None,
+    random_state: int | None = None,
+    max_patterns: int = MAX_PATTERNS,
 ) -> Scheme:
     """Turn what a user may pass as `cv` into a scheme that suits `n_rows` rows.
 
@@ -199,37 +205,56 @@ def check_cv(
         Passed to a splitter's `split`.
     random_state : int or None
         Seed that shuffles the folds when `cv` is a number.
+    max_patterns : int
+        As in `from_splits`.
 
     Returns
     -------
     Scheme
     """
-    scheme = _as_scheme(5 if cv is None else cv, n_rows, groups, y, random_state)
+    cv = 5 if cv is None else cv
+    splits = _splits(cv, n_rows, groups, y)
+    if splits is not None:
+        scheme: Scheme = from_splits(splits, n_rows, max_patterns)
+    else:
+        scheme = _as_scheme(cv, random_state)
     scheme.check(n_rows, n_rows)
     return scheme
 
 
-def _as_scheme(cv: Any, n_rows: int, groups: Any, y: Any, random_state: int | None) -> Scheme:
+def _splits(cv: Any, n_rows: int, groups: Any, y: Any) -> Iterable[Any] | None:
+    """(train, test) row numbers, if that is what `cv` holds or makes."""
+    if hasattr(cv, "split") and not isinstance(cv, (str, bytes)):
+        if _known_splitter(cv) is not None:
+            return None
+        made: Iterable[Any] = cv.split(np.zeros((n_rows, 1)), y, groups)
+        return made
+    if isinstance(cv, Iterator):
+        return cv
+    if isinstance(cv, (list, tuple)) and cv and all(_is_pair(item) for item in cv):
+        return cv
+    return None
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, (tuple, list)) and len(item) == 2
+
+
+def _as_scheme(cv: Any, random_state: int | None) -> Scheme:
     if isinstance(cv, (Rule, Splits)):
         return cv  # type: ignore[return-value]
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, (bool, np.bool_)):
         n_folds = int(cv)
         return KFold(n_folds) if random_state is None else ShuffledKFold(n_folds, int(random_state))
-    if hasattr(cv, "split") and not isinstance(cv, str):
-        return _known_splitter(cv) or from_splits(
-            cv.split(np.zeros((n_rows, 1)), y, groups), n_rows
-        )
+    known = _known_splitter(cv)
+    if known is not None:
+        return known
     if isinstance(cv, (bool, str, bytes, dict)) or not isinstance(cv, Iterable):
         raise InputError(
             f"cv={cv!r}: allowed are a number of folds, an array with one fold id for each row, "
             "a splitter, or a list of (train, test) row numbers"
         )
-    if hasattr(cv, "__array__"):
-        return GivenFolds(cv)
-    items: Sequence[Any] = list(cv)
-    if items and all(isinstance(item, (tuple, list)) and len(item) == 2 for item in items):
-        return from_splits(items, n_rows)
-    return GivenFolds(items)
+    return GivenFolds(cv)
 
 
 def _known_splitter(cv: Any) -> Scheme | None:

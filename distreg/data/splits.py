@@ -13,7 +13,7 @@ from distreg.exceptions import InputError
 __all__ = ["GivenFolds", "Splits", "from_splits"]
 
 MAX_PATTERNS = 64
-"""Cells that `from_splits` accepts: each costs a Gram matrix."""
+"""Cells that `from_splits` accepts by default: each costs a Gram matrix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,9 @@ def GivenFolds(ids: Any) -> Splits:
     return Splits(_small(cells, levels.size), ~held_out, held_out, f"{folds.size} given folds")
 
 
-def from_splits(splits: Iterable[tuple[Any, Any]], n_rows: int) -> Splits:
+def from_splits(
+    splits: Iterable[tuple[Any, Any]], n_rows: int, max_patterns: int = MAX_PATTERNS
+) -> Splits:
     """Turn the output of any scikit-learn splitter into a scheme.
 
     Rows that all splits treat alike share a cell.
@@ -111,6 +113,8 @@ def from_splits(splits: Iterable[tuple[Any, Any]], n_rows: int) -> Splits:
         Row indices, or boolean masks, of each split.
     n_rows : int
         Number of rows.
+    max_patterns : int
+        Most different patterns of membership: each needs a Gram matrix of its own.
 
     Returns
     -------
@@ -119,7 +123,7 @@ def from_splits(splits: Iterable[tuple[Any, Any]], n_rows: int) -> Splits:
     Raises
     ------
     InputError
-        More than 64 different patterns of membership: each needs a Gram matrix of its own.
+        More patterns, or splits that name unknown rows, or one row twice.
     """
     cells = np.zeros(n_rows, dtype=np.int64)
     patterns = np.zeros((0, 1), dtype=np.int64)
@@ -128,9 +132,9 @@ def from_splits(splits: Iterable[tuple[Any, Any]], n_rows: int) -> Splits:
         if not (code & 1).any() or not (code & 2).any():
             raise InputError(f"cv: split {fold} has no training rows or no held-out rows")
         levels, cells = np.unique(4 * cells + code, return_inverse=True)
-        if levels.size > MAX_PATTERNS:
+        if levels.size > max_patterns:
             raise InputError(
-                f"cv: the splits treat rows in more than {MAX_PATTERNS} different ways by split "
+                f"cv: the splits treat rows in more than {max_patterns} different ways by split "
                 f"{fold}, and each needs a Gram matrix of its own. Use fewer splits or repeats, "
                 "or a scheme whose held-out sets do not overlap"
             )

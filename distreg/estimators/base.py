@@ -127,8 +127,7 @@ class BaseLinear(RegressorMixin, BaseEstimator):
         """Read the data once and solve everything."""
         X, y, sample_weight = data
         dataset = as_dataset(self, X, y, sample_weight, self.missing, fold_key)
-        n_rows = dataset.n_rows
-        cells = make_cells(None, n_rows) if cells_of is None else cells_of(n_rows, y)
+        cells = make_cells(None, dataset.n_rows) if cells_of is None else cells_of(dataset, y)
         shared = PathOptions(
             penalty_factor=None
             if self.penalty_factor is None

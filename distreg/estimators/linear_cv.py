@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells, FoldColumn, GroupKFold, check_cv, make_cells
+from distreg.data.splits import MAX_PATTERNS
 from distreg.estimators import checks
 from distreg.estimators.base import BaseLinear, Fitted
 from distreg.estimators.docs import documented
@@ -14,6 +16,9 @@ from distreg.exceptions import InputError
 from distreg.selection import RULES, select
 
 __all__ = ["ElasticNetCV", "LassoCV", "RidgeCV"]
+
+CELL_BYTES = 2**26
+"""Gram matrices of this size in all are kept for overlapping splits, such as repeated K-fold."""
 
 
 class _CrossValidated(BaseLinear):
@@ -57,10 +62,18 @@ class _CrossValidated(BaseLinear):
                 "GroupKFold(5)"
             )
 
-        def cells_of(n_rows: int, target: Any) -> Cells:
+        def cells_of(dataset: Dataset, target: Any) -> Cells:
             known = np.asarray(target) if isinstance(target, (list, np.ndarray)) else None
-            scheme = check_cv(self.cv, n_rows, groups=groups, y=known, random_state=random_state)
-            return make_cells(scheme, n_rows)
+            size = 8 * (dataset.n_features + 2) ** 2
+            scheme = check_cv(
+                self.cv,
+                dataset.n_rows,
+                groups=groups,
+                y=known,
+                random_state=random_state,
+                max_patterns=max(MAX_PATTERNS, CELL_BYTES // size),
+            )
+            return make_cells(scheme, dataset.n_rows)
 
         fitted = self._run(
             (X, y, sample_weight),
