@@ -87,6 +87,8 @@ def read_arrays(folder: Path, n_features: int) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in ("coef", "fill") if name in stored.files}
     for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{name} is not an array")
         if array.dtype != np.float64 or array.shape != (n_features,):
             raise ValueError(f"{name} is {array.dtype}{array.shape}, not float64({n_features},)")
     return arrays
