@@ -182,8 +182,9 @@ async def _probe(address: str, timeout: float) -> None:
     from distributed.security import Security
 
     arguments = Security().get_connection_args("client")
-    comm = await connect(address, timeout=timeout, **arguments)
-    await comm.close()
+    # connect's own time-out does not cover a port that accepts and stays silent
+    comm = await asyncio.wait_for(connect(address, timeout=timeout, **arguments), timeout + 1)
+    comm.abort()
 
 
 def _wait(client: Client, timeout: float, where: str) -> None:

@@ -286,10 +286,10 @@ def test_long_and_binary_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["model.cv", "=3", "model..cv=3", "model.cv.x.y=1", "a=[", "a=*b"]
+    "setting", ["model.cv", "=3", "model..cv=3", "model.cv.folds.y=1", "a=[", "a=*b"]
 )
 def test_bad_settings(tmp_path: Path, setting: str) -> None:
-    said = message(tmp_path, MINIMAL + "model: {cv: 5}\n", setting)
+    said = message(tmp_path, MINIMAL + "model: {tol: 0.1}\n", setting)
     assert f"--set {setting}" in said
 
 

@@ -1,4 +1,4 @@
-"""Report: every number agrees with the result it stands for, and every sentence with the numbers."""
+"""Report: every number agrees with its result, and every sentence with the numbers."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on where an interrupted run of this pipeline stopped.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -85,7 +85,7 @@ def execute(config: PipelineConfig, *, resume: bool, as_json: bool, quiet: bool)
             outcome = run_pipeline(config, progress=progress, resume=resume, note=note)
         if as_json:
             print_json({**outcome.report, "exit_code": outcome.status})
-        elif not quiet:
+        else:
             print_report(outcome.report, sys.stdout)
             typer.echo(f"Results: {outcome.folder}")
     raise typer.Exit(outcome.status)

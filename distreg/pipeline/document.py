@@ -18,6 +18,9 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 12
 MAX_NODES = 100_000
 
+SHORTHANDS = {"model.cv": "folds", "test": "fraction", "output": "dir"}
+"""Sections that a plain value stands for: `cv: 5` is `cv: {folds: 5}`."""
+
 Key = tuple[str | int, ...]
 
 
@@ -62,7 +65,11 @@ class Document:
     label: str = "command line"
 
     def origin(self, key: Key) -> str:
-        """Where the value of `key`, or of its nearest known parent, was given."""
+        """Where the value of `key`, a part of it, or its nearest known parent was given."""
+        inside = (k for k in self.origins if k[: len(key)] == key)
+        part = min(inside, key=len, default=None)
+        if part is not None:
+            return self.origins[part]
         for end in range(len(key), 0, -1):
             if key[:end] in self.origins:
                 return self.origins[key[:end]]
@@ -80,8 +87,10 @@ class Document:
             inner = here.get(part)
             if inner is None:
                 inner = here[part] = {}
+            outer = ".".join(parts[: i + 1])
+            if outer in SHORTHANDS and not isinstance(inner, dict):
+                inner = here[part] = {SHORTHANDS[outer]: inner}
             if not isinstance(inner, dict):
-                outer = ".".join(parts[: i + 1])
                 raise ConfigError(
                     f"{origin}: {outer} is {inner!r} and has no keys of its own; "
                     f"set {outer} as a whole: --set '{outer}={{{parts[i + 1]}: ...}}'"

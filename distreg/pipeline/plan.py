@@ -3,24 +3,100 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from distreg.cluster import Resources
-from distreg.data.dataset import Dataset
-from distreg.data.folds import Cells
 from distreg.exceptions import ConfigError
 from distreg.moments import Layout, Moments
-from distreg.pipeline.config import PipelineConfig
 
-__all__ = ["Plan", "check_fits", "make_plan"]
+if TYPE_CHECKING:
+    from distreg.cluster import Resources
+    from distreg.data.dataset import Dataset
+    from distreg.data.folds import Cells
+    from distreg.pipeline.config import PipelineConfig
+
+__all__ = ["Memory", "Plan", "check_fits", "make_plan"]
 
 BASE_BYTES = 300_000_000
 """What a Python process with NumPy, SciPy, numba, pandas and Dask holds before any data."""
 
 BLOCK_COPIES = 3
 """Copies of a block that exist at once: as stored, decoded, centred and weighted."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What memory depends on.
+
+    Attributes
+    ----------
+    n_dense, n_sparse, n_missing : int
+        Numeric and one-hot features, and missing indicators.
+    n_cells, n_folds, n_paths : int
+        Cells of rows, folds, and (l1_ratio, alpha) pairs.
+    n_groups, block_bytes, input_bytes : int
+        Tasks, the largest block, and the Dask inputs of the largest task.
+    threads : int
+        In each worker.
+    local : bool
+        True on threads of this process.
+    """
+
+    n_dense: int
+    n_sparse: int
+    n_missing: int
+    n_cells: int
+    n_folds: int
+    n_paths: int
+    n_groups: int
+    block_bytes: int
+    input_bytes: int
+    threads: int
+    local: bool
+
+    @property
+    def state(self) -> int:
+        """Bytes of the moments that a task returns."""
+        return Moments.state_bytes(
+            Layout(self.n_cells, self.n_sparse, self.n_dense), self.n_missing
+        )
+
+    @property
+    def worker(self) -> int:
+        """Each thread holds a block and a state; finished states wait for their neighbours."""
+        busy = min(self.threads, max(self.n_groups, 1))
+        waiting = math.ceil(math.log2(max(self.n_groups, 1))) + 1
+        each = BLOCK_COPIES * self.block_bytes + self.input_bytes + self.state
+        return BASE_BYTES + busy * each + waiting * self.state
+
+    @property
+    def client(self) -> int:
+        """The merged moments, a covariance for each training set, and all coefficients."""
+        p, n_sets = self.n_dense + self.n_sparse, self.n_folds + 1
+        covariances = 8 * (n_sets + 3) * p**2
+        return BASE_BYTES + 2 * self.state + covariances + 8 * self.n_paths * n_sets * p
+
+    def peaks(self) -> tuple[int, int]:
+        """Bytes of each worker and of this process; the same when this process is the worker."""
+        if self.local:
+            both = max(self.worker, self.client)
+            return both, both
+        return self.worker, self.client
+
+    def with_folds(self, n_folds: int) -> Memory:
+        """The same with another number of folds."""
+        return replace(self, n_folds=n_folds, n_cells=self.n_cells - self.n_folds + n_folds)
+
+    def with_features(self, n_features: int) -> Memory:
+        """The same with fewer features of each kind."""
+        share = n_features / max(self.n_dense + self.n_sparse, 1)
+        return replace(
+            self,
+            n_dense=math.ceil(self.n_dense * share),
+            n_sparse=math.ceil(self.n_sparse * share),
+            n_missing=math.ceil(self.n_missing * share),
+        )
 
 
 @dataclass(frozen=True)
@@ -57,6 +133,8 @@ class Plan:
         Of each worker.
     client_limit : int
         Of this process.
+    memory : Memory
+        What the predicted sizes depend on.
     """
 
     driver: str
@@ -79,6 +157,7 @@ class Plan:
     client_bytes: int
     memory_limit: int
     client_limit: int
+    memory: Memory
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -121,44 +200,50 @@ class Plan:
 
 def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: Resources) -> Plan:
     """Predict passes, fits and memory from sizes alone."""
-    n_features = dataset.n_features
-    # with missing="mean" every numeric column may need an indicator
-    n_missing = dataset.n_dense if dataset.missing == "mean" else 0
-    state = _state_bytes(dataset, cells.n_cells, n_missing)
-    block = max((recipe.nbytes for recipe in dataset.recipes), default=0)
-    n_models = len(config.model.l1_ratios)
     n_alphas = len(config.model.alphas or ()) or config.model.n_alphas
-    n_sets = cells.n_folds + 1
-    local = resources.workers == 0
-    worker = _worker_bytes(dataset, state, block, resources.threads)
-    client = BASE_BYTES + 2 * state + 8 * (n_sets + 3) * n_features**2
-    client += 8 * n_models * n_alphas * n_sets * n_features
-    if local:
-        worker = client = max(worker, client)
+    memory = Memory(
+        n_dense=dataset.n_dense,
+        n_sparse=dataset.n_sparse,
+        # with missing="mean" every numeric column may need an indicator
+        n_missing=dataset.n_dense if dataset.missing == "mean" else 0,
+        n_cells=cells.n_cells,
+        n_folds=cells.n_folds,
+        n_paths=len(config.model.l1_ratios) * n_alphas,
+        n_groups=len(dataset.groups),
+        block_bytes=max((recipe.nbytes for recipe in dataset.recipes), default=0),
+        input_bytes=max(
+            (sum(r.nbytes for r in group.recipes if r.inputs) for group in dataset.groups),
+            default=0,
+        ),
+        threads=resources.threads,
+        local=resources.workers == 0,
+    )
+    worker, client = memory.peaks()
     return Plan(
         driver="gram",
         reason=(
             "squared loss: the Gram matrices of the folds hold all that every penalty, alpha and "
-            f"fold needs, and {cells.n_cells} of them take {state / 1e6:,.1f} MB"
+            f"fold needs, and {cells.n_cells} of them take {memory.state / 1e6:,.1f} MB"
         ),
         n_passes=1,
         n_scans=dataset.n_scans,
         n_rows=dataset.n_rows,
-        n_features=n_features,
+        n_features=dataset.n_features,
         n_blocks=dataset.n_blocks,
         n_groups=len(dataset.groups),
         folds=cells.description,
-        n_fits=n_models * n_alphas * n_sets,
+        n_fits=memory.n_paths * (cells.n_folds + 1),
         bytes_read=dataset.nbytes,
-        state_bytes=state,
-        block_bytes=block,
-        local=local,
+        state_bytes=memory.state,
+        block_bytes=memory.block_bytes,
+        local=memory.local,
         workers=max(resources.workers, 1),
         threads=resources.threads,
         peak_bytes=worker,
         client_bytes=client,
         memory_limit=resources.memory_limit,
         client_limit=resources.client_limit,
+        memory=memory,
     )
 
 
@@ -179,49 +264,44 @@ def check_fits(plan: Plan, config: PipelineConfig) -> None:
     raise ConfigError(
         f"the run needs about {_gigabytes(need)} in {who}, which has {_gigabytes(limit)}: "
         f"{plan.n_features:,} features make Gram matrices of {_gigabytes(plan.state_bytes)} a "
-        "task. "
-        f"What would help: {'; '.join(_remedies(plan, config, need, limit))}"
+        f"task. Any one of these would do: {'; '.join(_remedies(plan, config))}"
     )
 
 
-def _remedies(plan: Plan, config: PipelineConfig, need: int, limit: int) -> Sequence[str]:
-    """Settings that would make the run fit."""
+def _remedies(plan: Plan, config: PipelineConfig) -> list[str]:
+    """Settings, each of which would make the run fit."""
+    now, kind = plan.memory, config.cluster.kind
+
+    def fits(memory: Memory) -> bool:
+        worker, client = memory.peaks()
+        return worker <= plan.memory_limit and client <= plan.client_limit
+
     out = []
-    cluster = config.cluster
-    over = need - limit
-    states = max(need - BASE_BYTES, 1)
-    spare = max(limit - BASE_BYTES, 0)
-    folds = math.floor(config.model.cv.folds * spare / states)
-    if folds >= 2:
-        out.append(f"--set model.cv={folds}")
-    if plan.threads > 1:
-        per_thread = BLOCK_COPIES * plan.block_bytes + plan.state_bytes
-        threads = plan.threads - math.ceil(over / max(per_thread, 1))
-        if threads >= 1 and cluster.kind == "threads":
-            out.append(f"--set cluster.workers={threads}")
-    if cluster.kind == "processes":
-        out.append(f"--set cluster.memory_limit={math.ceil(need / 1e8) / 10:g}GB")
-    elif cluster.kind == "scheduler":
-        out.append(f"workers with {_gigabytes(need)} of memory")
-    features = math.floor(plan.n_features * math.sqrt(spare / states))
-    out.append(f"fewer features (about {features:,}) with data.exclude or data.numeric")
-    return out
+    folds = _largest(now.n_folds, 2, lambda k: fits(now.with_folds(k)))
+    if folds:
+        out.append(f"--set model.cv.folds={folds}")
+    threads = _largest(now.threads, 1, lambda k: fits(replace(now, threads=k)))
+    if threads and kind == "threads":
+        out.append(f"--set cluster.workers={threads}")
+    if plan.client_bytes <= plan.client_limit and kind == "processes":
+        out.append(f"--set cluster.memory_limit={math.ceil(plan.peak_bytes / 1e8) / 10:g}GB")
+    if plan.client_bytes <= plan.client_limit and kind == "scheduler":
+        out.append(f"workers with {_gigabytes(plan.peak_bytes)} of memory")
+    features = _largest(plan.n_features, 1, lambda p: fits(now.with_features(p)))
+    if features:
+        out.append(f"at most {features:,} features (data.exclude, data.numeric)")
+    return out or ["a machine with more memory"]
 
 
-def _state_bytes(dataset: Dataset, n_cells: int, n_missing: int) -> int:
-    """Bytes of the moments that a task returns."""
-    layout = Layout(n_cells=n_cells, n_sparse=dataset.n_sparse, n_dense=dataset.n_dense)
-    return Moments.state_bytes(layout, n_missing)
-
-
-def _worker_bytes(dataset: Dataset, state: int, block: int, threads: int) -> int:
-    """Each thread holds a block and a state; finished states wait for their neighbours."""
-    busy = min(threads, max(len(dataset.groups), 1))
-    waiting = math.ceil(math.log2(max(len(dataset.groups), 1))) + 1
-    inputs = max(
-        (sum(r.nbytes for r in group.recipes if r.inputs) for group in dataset.groups), default=0
-    )
-    return BASE_BYTES + busy * (BLOCK_COPIES * block + state + inputs) + waiting * state
+def _largest(now: int, least: int, fits: Callable[[int], bool]) -> int | None:
+    """Largest value from `least` to below `now` that fits, by bisection; None without one."""
+    if now <= least or not fits(least):
+        return None
+    low, high = least, now
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def _gigabytes(n_bytes: int) -> str:

@@ -234,7 +234,9 @@ def _warnings(report: Mapping[str, Any]) -> list[str]:
     constant = report["constant_features"]
     if constant:
         shown = ", ".join(constant[:5]) + (", ..." if len(constant) > 5 else "")
-        out.append(f"{len(constant)} constant features have coefficient 0: {shown}")
+        one = len(constant) == 1
+        subject = "1 constant feature has" if one else f"{len(constant)} constant features have"
+        out.append(f"{subject} coefficient 0: {shown}")
     return out
 
 

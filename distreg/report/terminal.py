@@ -16,6 +16,7 @@ from rich.text import Text
 __all__ = ["ProgressLine", "headline", "print_comparison", "print_report", "size"]
 
 PLAIN_WIDTH = 200
+WIDE = 100
 
 
 def make_console(file: TextIO) -> Console:
@@ -225,29 +226,30 @@ def _subject(report: Mapping[str, Any]) -> str:
 
 
 def _table(report: Mapping[str, Any], console: Console) -> Table:
-    """One row a penalty."""
+    """One row a penalty; the winner is marked."""
     rows = report["penalties"]
     scores = _test_scores(rows)
+    wide = console.width >= WIDE
     table = _make_table(console)
-    table.add_column("")
-    table.add_column("penalty")
-    for heading in ("alpha", "held-out MSE", "features", "stability"):
-        table.add_column(heading, justify="right")
-    table.add_column("certificate")
+    table.add_column("  penalty", no_wrap=True)
+    for heading in ("alpha", "held-out MSE", "features"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if wide:
+        table.add_column("stability", justify="right", no_wrap=True)
+    table.add_column("certificate", no_wrap=True)
     for score in scores:
-        table.add_column(f"test {score}", justify="right")
+        table.add_column(f"test {score}", justify="right", no_wrap=True)
     for row in rows:
         best = row["name"] == report["winner"]
         stability = row["support_stability"]
         table.add_row(
-            "*" if best else "",
-            row["name"],
-            _number(row["alpha"]),
+            f"{'*' if best else ' '} {row['name']}",
+            _number(row["alpha"], 4),
             _with_error(row, console),
             f"{row['n_nonzero']:,}/{report['n_features']:,}",
-            "-" if stability is None else f"{stability:.2f}",
+            *(["-" if stability is None else f"{stability:.2f}"] if wide else []),
             _certificate(row),
-            *(_number(row["test"].get(score)) for score in scores),
+            *(_number(row["test"].get(score), 4) for score in scores),
             style="bold" if best else None,
         )
     return table
@@ -257,13 +259,14 @@ def _certificate(row: Mapping[str, Any]) -> str:
     """Relative dual gap of the model and its folds, and whether it is small enough."""
     gaps = [g for g in (row["relative_gap"], row["fold_relative_gap"]) if g is not None]
     worst = f"{max(gaps):.0e}" if gaps else "unknown"
-    return f"gap {worst} {'ok' if row['certified'] else 'ABOVE TOL'}"
+    return f"{worst} {'ok' if row['certified'] else 'ABOVE TOL'}"
 
 
 def _make_table(console: Console) -> Table:
     """An empty table in the style of the console."""
     return Table(
         box=box.SIMPLE_HEAD if console.is_terminal else None,
+        padding=(0, 2 if console.width >= WIDE else 1, 0, 0),
         pad_edge=False,
         show_edge=False,
         header_style="bold",
@@ -284,9 +287,9 @@ def _test_scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [score for score in ("rmse", "r2") if score in known]
 
 
-def _number(value: float | None) -> str:
-    """Five significant digits."""
-    return "-" if value is None else f"{value:.5g}"
+def _number(value: float | None, digits: int = 5) -> str:
+    """Some significant digits."""
+    return "-" if value is None else f"{value:.{digits}g}"
 
 
 def _count(n: int, one: str, many: str | None = None) -> str:

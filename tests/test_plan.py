@@ -1,0 +1,147 @@
+"""Plans: sizes that follow from the data, and a refusal that names settings which would do."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from distreg.cluster import Resources
+from distreg.data.block import Group
+from distreg.data.folds import ShuffledKFold, TestSplit, make_cells
+from distreg.exceptions import ConfigError
+from distreg.pipeline.config import PipelineConfig, apply_settings, build_config
+from distreg.pipeline.document import Document
+from distreg.pipeline.plan import Plan, check_fits, make_plan
+
+GB = 1_000_000_000
+
+
+class Recipe:
+    """Size of a block."""
+
+    def __init__(self, nbytes: int, inputs: tuple[Any, ...] = ()) -> None:
+        self.nbytes, self.inputs = nbytes, inputs
+
+
+class Sizes:
+    """What a plan asks of a data set."""
+
+    def __init__(
+        self, n_dense: int, n_sparse: int = 0, missing: str = "error", n_groups: int = 16
+    ) -> None:
+        recipes = tuple(Recipe(8_000_000) for _ in range(4))
+        self.n_dense, self.n_sparse, self.missing = n_dense, n_sparse, missing
+        self.n_features = n_dense + n_sparse
+        self.n_rows, self.n_scans = 100_000, 1
+        self.groups = tuple(Group(i, recipes) for i in range(n_groups))
+        self.recipes = recipes * n_groups
+        self.n_blocks = len(self.recipes)
+        self.nbytes = sum(recipe.nbytes for recipe in self.recipes)
+
+
+def config_of(*settings: str) -> PipelineConfig:
+    document = Document()
+    apply_settings(document, ["data.path=a", "data.target=y", *settings])
+    return build_config(document)
+
+
+def plan_of(sizes: Sizes, resources: Resources, *settings: str) -> tuple[Plan, PipelineConfig]:
+    config = config_of(*settings)
+    test = None if config.test is None else TestSplit(config.test.fraction)
+    cells = make_cells(ShuffledKFold(config.model.cv.folds), sizes.n_rows, test)
+    return make_plan(config, sizes, cells, resources), config  # type: ignore[arg-type]
+
+
+LOCAL = Resources(workers=0, threads=2, memory_limit=8 * GB, client_limit=8 * GB)
+CLUSTER = Resources(workers=4, threads=1, memory_limit=2 * GB, client_limit=8 * GB)
+
+
+def test_counts() -> None:
+    plan, _ = plan_of(Sizes(20), LOCAL, "model.n_alphas=50", "model.l1_ratio=[0.1, 0.5]")
+    assert (plan.driver, plan.n_passes, plan.n_scans) == ("gram", 1, 1)
+    assert plan.n_fits == 4 * 50 * 6
+    assert plan.bytes_read == 16 * 4 * 8_000_000
+    assert plan.block_bytes == 8_000_000
+    assert plan.n_blocks == 64
+    assert plan.n_groups == 16
+    assert plan.state_bytes == 5 * 22 * 22 * 8
+    assert plan.local
+    assert plan.fits
+    assert json.loads(json.dumps(plan.to_dict())) == plan.to_dict()
+    assert plan_of(Sizes(20), LOCAL, "model.alphas=[1, 2]", "model.penalties=l1")[0].n_fits == 12
+
+
+def test_memory_follows_the_state() -> None:
+    small, _ = plan_of(Sizes(100), LOCAL)
+    large, _ = plan_of(Sizes(2000), LOCAL)
+    assert large.state_bytes > 300 * small.state_bytes
+    assert large.peak_bytes > small.peak_bytes
+    with_test, _ = plan_of(Sizes(100), LOCAL, "test=0.2")
+    assert with_test.state_bytes == small.state_bytes * 6 / 5
+    gaps, _ = plan_of(Sizes(100, missing="mean"), LOCAL)
+    assert gaps.state_bytes > 3 * small.state_bytes
+    folds, _ = plan_of(Sizes(100), LOCAL, "model.cv=10")
+    assert folds.state_bytes == 2 * small.state_bytes
+
+
+def test_workers_are_planned_apart_from_the_client() -> None:
+    plan, _ = plan_of(Sizes(1000), CLUSTER)
+    assert not plan.local
+    assert plan.workers == 4
+    assert plan.client_bytes != plan.peak_bytes
+    local, _ = plan_of(Sizes(1000), LOCAL)
+    assert local.client_bytes == local.peak_bytes
+    more, _ = plan_of(Sizes(1000), Resources(4, 4, 2 * GB, 8 * GB))
+    assert more.peak_bytes > plan.peak_bytes
+
+
+@pytest.mark.parametrize(
+    ("n_features", "resources", "settings", "remedy"),
+    [
+        (5000, CLUSTER, ["cluster.kind=processes", "model.cv=10"], "cluster.memory_limit"),
+        (5000, CLUSTER, ["cluster.address=tcp://h:1"], "workers with"),
+        (9000, LOCAL, ["model.cv=10"], "at most"),
+        (4000, Resources(0, 8, 8 * GB, 8 * GB), ["model.cv=5"], "cluster.workers"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    n_features: int, resources: Resources, settings: list[str], remedy: str
+) -> None:
+    plan, config = plan_of(Sizes(n_features), resources, *settings)
+    assert not plan.fits
+    with pytest.raises(ConfigError) as caught:
+        check_fits(plan, config)
+    said = str(caught.value)
+    assert f"{n_features:,} features" in said
+    assert remedy in said
+
+
+@pytest.mark.parametrize("n_features", [3000, 4000, 6000])
+@pytest.mark.parametrize("resources", [LOCAL, Resources(0, 8, 8 * GB, 8 * GB)])
+def test_each_proposed_setting_would_do(n_features: int, resources: Resources) -> None:
+    plan, config = plan_of(Sizes(n_features), resources, "model.cv=20")
+    if plan.fits:
+        check_fits(plan, config)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_fits(plan, config)
+    said = str(caught.value)
+    for setting in re.findall(r"--set ([\w.]+=\d+)", said):
+        key, value = setting.split("=")
+        threads = int(value) if key == "cluster.workers" else resources.threads
+        offered = Resources(0, threads, resources.memory_limit, resources.client_limit)
+        again, config = plan_of(Sizes(n_features), offered, "model.cv=20", setting)
+        check_fits(again, config)
+    features = int(re.findall(r"at most ([\d,]+) features", said)[0].replace(",", ""))
+    check_fits(*plan_of(Sizes(features), resources, "model.cv=20"))
+
+
+def test_a_plan_in_words() -> None:
+    plan, _ = plan_of(Sizes(20), CLUSTER, "test=0.2")
+    text = "\n".join(plan.lines())
+    for words in ("100,000 rows, 20 features", "1 pass", "1,800 fits", "each of 4 workers", "yes"):
+        assert words in text
+    assert all(len(line) < 160 for line in plan.lines())
