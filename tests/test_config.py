@@ -285,6 +285,15 @@ def test_long_and_binary_files_are_refused(tmp_path: Path) -> None:
         load_config(tmp_path)
 
 
+def test_a_setting_reaches_into_a_shorthand(tmp_path: Path) -> None:
+    text = MINIMAL + "model: {cv: 7}\ntest: 0.3\noutput: x\n"
+    config = load(tmp_path, text, "model.cv.seed=4", "test.kind=tail", "output.dir=y")
+    assert (config.model.cv.folds, config.model.cv.seed) == (7, 4)
+    assert config.test is not None
+    assert (config.test.fraction, config.test.kind) == (0.3, "tail")
+    assert config.output_dir == Path("y")
+
+
 @pytest.mark.parametrize(
     "setting", ["model.cv", "=3", "model..cv=3", "model.cv.folds.y=1", "a=[", "a=*b"]
 )

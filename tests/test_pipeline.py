@@ -94,6 +94,17 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [p.name for p in folder.parent.iterdir()] == ["run"]
 
 
+def test_journals_outlive_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "tracking").mkdir(parents=True)
+    (folder / "tracking" / "k.jsonl").write_text("{}")
+    check_output(folder)
+    for name in ("one.csv", "two.csv"):
+        replace_folder(folder, lambda new, name=name: write_csv(new / name, ["a"], []))
+        assert sorted(p.name for p in folder.iterdir()) == [name, "tracking"]
+    assert (folder / "tracking" / "k.jsonl").read_text() == "{}"
+
+
 def test_output_folders_that_are_ours(tmp_path: Path) -> None:
     for content in ([], ["error.log"], ["checkpoint", "error.log"], ["report.json", "x.txt"]):
         folder = tmp_path / "-".join(["run", *content])

@@ -26,6 +26,7 @@ __all__ = [
 
 CHECKPOINT = "checkpoint"
 LOG = "error.log"
+TRACKING = "tracking"
 REPORT = "report.json"
 
 
@@ -57,13 +58,14 @@ def check_output(folder: Path) -> None:
 def _is_ours(folder: Path) -> bool:
     """True for an empty folder, a finished run's, or what a failed run left."""
     names = {entry.name for entry in folder.iterdir()}
-    return REPORT in names or names <= {CHECKPOINT, LOG}
+    return REPORT in names or names <= {CHECKPOINT, LOG, TRACKING}
 
 
 def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     """Fill a new folder beside `folder`, then put it in its place.
 
-    A reader sees the whole old content or the whole new content.
+    A reader sees the whole old content or the whole new content. The tracking journals, which are
+    open for more than one run, move along.
     """
     folder = folder.resolve()
     new = folder.with_name(f".{folder.name}.new-{os.getpid()}")
@@ -75,9 +77,13 @@ def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         _sync(new)
         if folder.exists():
             os.rename(folder, old)
+            if (old / TRACKING).exists():
+                os.rename(old / TRACKING, new / TRACKING)
         os.rename(new, folder)
     except BaseException:
         if old.exists() and not folder.exists():
+            if (new / TRACKING).exists():
+                os.rename(new / TRACKING, old / TRACKING)
             os.rename(old, folder)
         shutil.rmtree(new, ignore_errors=True)
         raise
