@@ -1,0 +1,251 @@
+"""The MLflow flavour: a `LinearModel` as an MLflow model, without pickle.
+
+``mlflow.pyfunc.load_model`` and ``mlflow models serve`` work on it. Saving and logging never call
+pip and need no network but the tracking server's: signature and requirements are written out, not
+inferred.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+import distreg
+from distreg.data.columns import Columns
+from distreg.exceptions import InputError
+from distreg.model import LinearModel
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+    from mlflow.models.model import Model, ModelInfo
+
+__all__ = [
+    "get_default_pip_requirements",
+    "load_model",
+    "log_model",
+    "make_input_example",
+    "make_signature",
+    "save_model",
+]
+
+FLAVOR = "distreg"
+DATA = "distreg"
+PACKAGES = ("numpy", "scipy", "numba", "pandas", "pyarrow", "mlflow")
+
+
+def get_default_pip_requirements() -> list[str]:
+    """What a place that serves the model must install, at the versions of this process."""
+    found = [f"distreg=={distreg.__version__}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package}=={version(package)}")
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def save_model(
+    model: LinearModel,
+    path: str | os.PathLike[str],
+    *,
+    mlflow_model: Model | None = None,
+    signature: ModelSignature | None = None,
+    input_example: Any = None,
+    pip_requirements: Sequence[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `model` as an MLflow model to the new folder `path`.
+
+    Parameters
+    ----------
+    model : LinearModel
+    path : path
+        Must not exist, or be empty.
+    mlflow_model : mlflow.models.Model, optional
+        Given by `log_model`.
+    signature : ModelSignature, optional
+        Default: `make_signature`.
+    input_example : DataFrame or array, optional
+        A few rows as they will be given to predict; they also tell integer and boolean columns
+        from floating ones. Default: one made-up row.
+    pip_requirements : sequence of str, optional
+        Default: `get_default_pip_requirements`.
+    metadata : mapping, optional
+        Kept in the MLmodel file.
+    """
+    from mlflow import pyfunc
+    from mlflow.models import Model
+    from mlflow.models.utils import _save_example
+
+    folder = Path(path)
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} exists and is not empty. Choose another path.")
+    folder.mkdir(parents=True, exist_ok=True)
+    example = make_input_example(model) if input_example is None else input_example
+    mlflow_model = Model() if mlflow_model is None else mlflow_model
+    mlflow_model.signature = make_signature(model, example) if signature is None else signature
+    if metadata is not None:
+        mlflow_model.metadata = dict(metadata)
+    _save_example(mlflow_model, example, str(folder))
+    model.save(folder / DATA)
+    requirements = list(pip_requirements or get_default_pip_requirements())
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    (folder / "python_env.yaml").write_text(_python_env(), encoding="utf-8")
+    pyfunc.add_to_model(
+        mlflow_model, loader_module="distreg.flavor", data=DATA, python_env="python_env.yaml"
+    )
+    mlflow_model.add_flavor(
+        FLAVOR,
+        data=DATA,
+        distreg_version=distreg.__version__,
+        loss=model.loss,
+        alpha=model.alpha,
+        l1_ratio=model.l1_ratio,
+    )
+    mlflow_model.save(str(folder / "MLmodel"))
+
+
+def log_model(
+    model: LinearModel,
+    name: str = "model",
+    *,
+    run_id: str | None = None,
+    registered_model_name: str | None = None,
+    signature: ModelSignature | None = None,
+    input_example: Any = None,
+    pip_requirements: Sequence[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> ModelInfo:
+    """Log `model` to the active run, or to the run `run_id`.
+
+    Parameters as of `save_model`; with `registered_model_name` the model becomes a new version of
+    that registered model too.
+    """
+    from mlflow import MlflowClient, active_run
+    from mlflow.models import Model
+
+    model_id = None
+    if run_id is not None and active_run() is None:
+        # Model.log would put the model into the default experiment, not into the run's
+        client = MlflowClient()
+        run = client.get_run(run_id)
+        model_id = client.create_logged_model(
+            experiment_id=run.info.experiment_id,
+            name=name,
+            source_run_id=run_id,
+            params={**run.data.params, **{k: str(v) for k, v in (params or {}).items()}},
+            tags=None if tags is None else {k: str(v) for k, v in tags.items()},
+        ).model_id
+    info: ModelInfo = Model.log(
+        artifact_path=None,
+        name=name,
+        flavor=sys.modules[__name__],
+        flavor_name=FLAVOR,
+        model=model,
+        run_id=run_id,
+        registered_model_name=registered_model_name,
+        signature=signature,
+        input_example=input_example,
+        pip_requirements=pip_requirements,
+        metadata=metadata,
+        tags=None if tags is None else dict(tags),
+        params=None if params is None else dict(params),
+        model_id=model_id,
+    )
+    return info
+
+
+def load_model(model_uri: str, dst_path: str | None = None) -> LinearModel:
+    """Load the `LinearModel` behind an MLflow model URI or a local path."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.models import Model
+
+    folder = Path(download_artifacts(artifact_uri=str(model_uri), dst_path=dst_path))
+    if FLAVOR not in Model.load(str(folder)).flavors:
+        raise InputError(
+            f"{model_uri} was not logged by distreg. Load it with mlflow.pyfunc.load_model."
+        )
+    return LinearModel.load(folder / DATA)
+
+
+def _load_pyfunc(path: str) -> _PyfuncModel:
+    """Called by ``mlflow.pyfunc.load_model``."""
+    return _PyfuncModel(LinearModel.load(path))
+
+
+class _PyfuncModel:
+    """What MLflow calls."""
+
+    def __init__(self, model: LinearModel) -> None:
+        self._model = model
+
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> np.ndarray:
+        """Predict; `params` is MLflow's and not used."""
+        prediction: np.ndarray = self._model.predict(data)
+        return prediction
+
+    def get_raw_model(self) -> LinearModel:
+        """The model itself."""
+        return self._model
+
+
+def make_signature(model: LinearModel, example: Any = None) -> ModelSignature:
+    """Inputs and output by name and type.
+
+    Numeric columns are ``double``, or what `example` shows them to be: MLflow refuses 64-bit
+    integers for a ``double`` column. A model fitted on a plain array takes an array.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema, TensorSpec
+
+    if model.columns is None:
+        inputs = Schema([TensorSpec(np.dtype(np.float64), (-1, model.n_features))])
+    else:
+        columns = model.columns
+        frame = example if isinstance(example, pd.DataFrame) else None
+        kinds = {name: _numeric_kind(frame, name) for name in columns.numeric}
+        kinds |= {name: _level_kind(columns, name) for name in columns.categorical}
+        inputs = Schema([ColSpec(kind, name=name) for name, kind in kinds.items()])
+    return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float64), (-1,))]))
+
+
+def make_input_example(model: LinearModel) -> Any:
+    """One made-up row: means where they are known, else zeros; the first level of each column."""
+    if model.columns is None:
+        return np.zeros((1, model.n_features)) if model.fill is None else model.fill[None, :].copy()
+    columns = model.columns
+    numeric = columns.fill or (0.0,) * len(columns.numeric)
+    row: dict[str, Any] = dict(zip(columns.numeric, numeric, strict=True))
+    row |= {name: next(iter(columns.levels[name]), "") for name in columns.categorical}
+    return pd.DataFrame([row])
+
+
+def _numeric_kind(frame: pd.DataFrame | None, name: str) -> str:
+    """MLflow type of a numeric column."""
+    if frame is None or name not in frame.columns:
+        return "double"
+    return {"b": "boolean", "i": "long", "u": "long"}.get(frame[name].dtype.kind, "double")
+
+
+def _level_kind(columns: Columns, name: str) -> str:
+    """MLflow type of a categorical column, from its levels."""
+    kinds = {type(level) for level in columns.levels[name]}
+    for kind, label in ((bool, "boolean"), (int, "long"), (float, "double")):
+        if kinds == {kind}:
+            return label
+    return "string"
+
+
+def _python_env() -> str:
+    """The environment file that MLflow builds a virtual environment from."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"python: {python}\nbuild_dependencies: []\ndependencies:\n- -r requirements.txt\n"

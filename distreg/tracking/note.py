@@ -1,0 +1,56 @@
+"""The text that MLflow shows on the page of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from distreg.report.summary import PenaltySummary, winner_of
+
+__all__ = ["describe"]
+
+N_NAMED = 10
+
+
+def describe(summaries: Sequence[PenaltySummary]) -> str:
+    """Markdown: what was chosen and why, all penalties side by side, the largest coefficients."""
+    best = winner_of(summaries)
+    i = best.index
+    count = int(best.path.n_nonzero[i])
+    lines = [
+        f"**{best.label}** with alpha = {best.alpha:.4g} (rule: {best.rule}): "
+        f"{count:,} of {best.n_features:,} features"
+        + (f", held-out MSE {_error(best)}." if best.has_folds else "."),
+        "",
+        "| penalty | alpha | held-out MSE | features | test R² | dual gap |",
+        "|---|---|---|---|---|---|",
+    ]
+    for s in summaries:
+        test = f"{s.test['r2'][s.index]:.4f}" if "r2" in s.test else ""
+        gap = s.path.dual_gap[s.index] / (s.path.null_objective or 1.0)
+        certified = "" if s.converged else " (above tolerance)"
+        name = f"**{s.label}**" if s.winner else s.label
+        lines.append(
+            f"| {name} | {s.alpha:.4g} | {_error(s)} | {int(s.path.n_nonzero[s.index]):,} "
+            f"| {test} | {gap:.1e}{certified} |"
+        )
+    if best.top:
+        lines += [
+            "",
+            "Largest coefficients (change of the prediction for one standard deviation):",
+            "",
+            "| feature | per sd | coefficient |",
+            "|---|---|---|",
+        ]
+        for t in best.top[:N_NAMED]:
+            name = t.name.replace("|", "\\|").replace("`", "'")
+            lines.append(f"| `{name[:80]}` | {t.size:+.4g} | {t.coef:+.4g} |")
+    return "\n".join(lines)
+
+
+def _error(summary: PenaltySummary) -> str:
+    mean, se = summary.cv_mean[summary.index], summary.cv_se[summary.index]
+    if not np.isfinite(mean):
+        return ""
+    return f"{mean:.5g} ± {se:.2g}" if np.isfinite(se) else f"{mean:.5g}"
