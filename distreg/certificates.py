@@ -95,9 +95,13 @@ def _refit_unpenalised(
 
 
 def null_model(moments: TrainingMoments, penalty: Penalty) -> tuple[float, np.ndarray]:
-    """Objective and gradient of the model with the unpenalised features only."""
+    """Objective and gradient of the model with the unpenalised features only.
+
+    An objective within the rounding error of the target's second moment counts as 0.
+    """
     zero = np.zeros((1, moments.xty.size))
-    grad = moments.xty[None, :]
-    refitted, drop = _refit_unpenalised(moments, penalty, zero, grad)
+    refitted, drop = _refit_unpenalised(moments, penalty, zero, moments.xty[None, :])
     grad = moments.xty - refitted[0] @ moments.gram
-    return max(0.5 * moments.yty - float(drop[0]), 0.0), grad
+    objective = 0.5 * moments.yty - float(drop[0])
+    rounding = 64 * float(np.finfo(np.float64).eps) * moments.yty
+    return (objective if objective > rounding else 0.0), grad

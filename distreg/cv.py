@@ -96,7 +96,7 @@ class CVResult:
     @property
     def converged(self) -> bool:
         """True when every certificate, of the full fits and of the folds, is within `tol`."""
-        full = all(np.all(p.dual_gap <= self.tol * p.null_objective) for p in self.paths)
+        full = all(np.all(path.relative_gap <= self.tol) for path in self.paths)
         folds = self.fold_dual_gap
         return full and bool(np.all(np.isnan(folds) | (folds <= self.tol)))
 
@@ -275,7 +275,7 @@ def _grids(full: TrainingMoments, penalty: Penalty, options: PathOptions) -> tup
 def _problem(
     moments: CellMoments, cells: np.ndarray, options: PathOptions, factor: np.ndarray
 ) -> tuple[TrainingMoments, Penalty]:
-    training = moments.training(cells, options.fit_intercept)
+    training = moments.training(cells, options.fit_intercept, options.standardize)
     penalty = Penalty.of(factor, training.sd, training.scale, options.standardize)
     return training, penalty
 
@@ -305,7 +305,7 @@ def _fit_fold(
         path = fit_path(training, penalty, grid, ratio)
         total, weight = moments.squared_error(held_out, path.coef, path.intercept, training.fill)
         errors.append(total / weight if weight > 0 else np.full(grid.size, np.nan))
-        gaps.append(path.dual_gap / path.null_objective if path.null_objective > 0 else 0 * grid)
+        gaps.append(path.relative_gap)
         supports.append(path.coef != 0)
     return _FoldFit(np.array(errors), weight, np.array(gaps), np.array(supports))
 

@@ -1,13 +1,13 @@
 """Moments of cells of rows: what one pass leaves behind for the squared loss.
 
 For every cell (a set of rows that all folds treat alike) `Moments` holds the weighted Gram matrix
-of the augmented row ``a = [sparse features, dense features - centre, missing, y - y_centre, 1]``.
-Sums, cross products and second moments are its entries, so that adding two `Moments` adds
-everything.
+of the augmented row ``a = [features - centre, missing, y - y_centre, 1]``. Sums, cross products and
+second moments are its entries, so that adding two Gram matrices adds everything.
 
-The centre is the mean of the first rows that a group reads, so it differs between groups. `merge`
-moves one state to the other's centre: with ``x - c' = (x - c) + (c - c')`` the Gram matrix
-changes by terms in the known sums, exactly and without cancellation (docs/decisions/0002).
+The centre is the mean of the first rows of the cell that a group reads, so it differs between
+groups and cells. `merge` moves one state to the other's centre: with
+``x - c' = (x - c) + (c - c')`` the Gram matrix changes by terms in the known sums, exactly and
+without cancellation (docs/decisions/0002).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Issue", "Layout", "Moments", "merge"]
+__all__ = ["Issue", "Layout", "Moments", "merge", "move_centre"]
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class Moments:
     ----------
     layout : Layout
         Sizes.
-    centre : (n_dense,) array
-        Subtracted from the dense features.
-    sparse_centre : (n_sparse,) array
-        Subtracted from the sparse features; 0 unless a column is dense and far from 0.
-    y_centre : float
+    centre : (n_cells, n_dense) array
+        Subtracted from the dense features of a cell's rows.
+    sparse_centre : (n_cells, n_sparse) array
+        Subtracted from the sparse features; 0 unless a column lies far from 0 for its spread.
+    y_centre : (n_cells,) array
         Subtracted from the target.
     missing : (m,) int array
         Dense features that have a missing indicator, ascending.
@@ -75,7 +75,7 @@ class Moments:
     sparse : (n_cells, n_sparse, n_sparse) array
         Products of sparse features; lower triangle.
     count : (n_cells,) int array
-        Rows with positive weight.
+        Rows with positive weight. A cell without any has no centre yet.
     issues : dict
         Defects by (column, kind).
     """
@@ -83,7 +83,7 @@ class Moments:
     layout: Layout
     centre: np.ndarray
     sparse_centre: np.ndarray
-    y_centre: float
+    y_centre: np.ndarray
     missing: np.ndarray
     dense: np.ndarray
     cross: np.ndarray
@@ -92,14 +92,14 @@ class Moments:
     issues: dict[tuple[str, str], Issue] = field(default_factory=dict)
 
     @classmethod
-    def zeros(cls, layout: Layout, centre: np.ndarray, y_centre: float) -> Moments:
-        """State of no rows about the given centre."""
+    def zeros(cls, layout: Layout) -> Moments:
+        """State of no rows."""
         cells, s, r = layout.n_cells, layout.n_sparse, layout.n_dense + 2
         return cls(
             layout=layout,
-            centre=centre,
-            sparse_centre=np.zeros(s),
-            y_centre=y_centre,
+            centre=np.zeros((cells, layout.n_dense)),
+            sparse_centre=np.zeros((cells, s)),
+            y_centre=np.zeros(cells),
             missing=np.empty(0, dtype=np.int64),
             dense=np.zeros((cells, r, r)),
             cross=np.zeros((cells, s, r)),
@@ -130,35 +130,27 @@ class Moments:
             self.sparse, self.count, self.issues,
         )  # fmt: skip
 
-    def translate(self, centre: np.ndarray, sparse_centre: np.ndarray, y_centre: float) -> None:
-        """Move to another centre, in place; the dense part must be symmetric.
-
-        With ``delta = old - new`` a feature becomes ``a_j + delta_j (1 - missing_j)``: a linear map
-        of the augmented row, applied to both sides of its Gram matrix.
-        """
+    def move_cell(self, cell: int, other: Moments) -> None:
+        """Move one cell to the centre that it has in `other`, in place."""
         delta = np.zeros(self.dense.shape[1])
-        delta[: self.layout.n_dense] = self.centre - centre
-        delta[-2] = self.y_centre - y_centre
-        delta_sparse = self.sparse_centre - sparse_centre
-        for cell in range(self.layout.n_cells):
-            if np.any(delta_sparse):
-                total = self.cross[cell, :, -1].copy()
-                weight = self.dense[cell, -1, -1]
-                half = np.outer(delta_sparse, total + 0.5 * weight * delta_sparse)
-                self.sparse[cell] += half + half.T
-                self.cross[cell] += np.outer(delta_sparse, self.dense[cell, -1])
-            if np.any(delta):
-                self._shift_rows(self.dense[cell], delta)
-                self._shift_rows(self.dense[cell].T, delta)
-                self._shift_rows(self.cross[cell].T, delta)
-        self.centre, self.sparse_centre, self.y_centre = centre, sparse_centre, y_centre
+        delta[: self.layout.n_dense] = self.centre[cell] - other.centre[cell]
+        delta[-2] = self.y_centre[cell] - other.y_centre[cell]
+        delta_sparse = self.sparse_centre[cell] - other.sparse_centre[cell]
+        if np.any(delta_sparse):
+            total = self.cross[cell, :, -1].copy()
+            half = np.outer(delta_sparse, total + 0.5 * self.dense[cell, -1, -1] * delta_sparse)
+            self.sparse[cell] += half + half.T
+            self.cross[cell] += np.outer(delta_sparse, self.dense[cell, -1])
+        if np.any(delta):
+            move_centre(self.dense[cell], delta, self.missing, self.layout.n_dense)
+            _move_rows(self.cross[cell].T, delta, self.missing, self.layout.n_dense)
 
-    def _shift_rows(self, matrix: np.ndarray, delta: np.ndarray) -> None:
-        """``matrix[j] += delta_j (matrix[-1] - matrix[indicator of j])``, in place."""
-        d = self.layout.n_dense
-        absent = np.multiply(delta[self.missing, None], matrix[d : d + self.missing.size])
-        matrix += np.multiply.outer(delta, matrix[-1].copy())
-        matrix[self.missing] -= absent
+    def add_cell(self, cell: int, other: Moments) -> None:
+        """Add a cell of `other`, which is about the same centre."""
+        self.dense[cell] += other.dense[cell]
+        self.cross[cell] += other.cross[cell]
+        self.sparse[cell] += other.sparse[cell]
+        self.count[cell] += other.count[cell]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Arrays that `from_arrays` turns into the same state (a state with issues has none)."""
@@ -166,7 +158,7 @@ class Moments:
             "sizes": np.array([self.layout.n_cells, self.layout.n_sparse, self.layout.n_dense]),
             "centre": self.centre,
             "sparse_centre": self.sparse_centre,
-            "y_centre": np.array(self.y_centre),
+            "y_centre": self.y_centre,
             "missing": self.missing,
             "dense": self.dense,
             "cross": self.cross,
@@ -180,7 +172,7 @@ class Moments:
         n_cells, n_sparse, n_dense = (int(size) for size in arrays["sizes"])
         return cls(
             layout=Layout(n_cells, n_sparse, n_dense),
-            y_centre=float(arrays["y_centre"]),
+            y_centre=arrays["y_centre"],
             centre=arrays["centre"],
             sparse_centre=arrays["sparse_centre"],
             missing=arrays["missing"],
@@ -192,25 +184,53 @@ class Moments:
 
 
 def merge(left: Moments, right: Moments) -> Moments:
-    """Moments of the rows of both, about the centre of `left`.
+    """Moments of the rows of both, about the centres of `left`.
 
     Neither argument may be used afterwards: their arrays are reused.
     """
     if left.missing.size or right.missing.size:
         union = np.union1d(left.missing, right.missing).astype(np.int64)
         left, right = left.with_missing(union), right.with_missing(union)
-    if left.count.sum() == 0 and not left.issues:
-        left, right = right, left
     with np.errstate(over="ignore", invalid="ignore"):  # reported when the pass ends
-        right.translate(left.centre, left.sparse_centre, left.y_centre)
-        left.dense += right.dense
-        left.cross += right.cross
-        left.sparse += right.sparse
-    left.count += right.count
+        for cell in np.flatnonzero(right.count):
+            if left.count[cell]:
+                right.move_cell(int(cell), left)
+            else:
+                left.centre[cell] = right.centre[cell]
+                left.sparse_centre[cell] = right.sparse_centre[cell]
+                left.y_centre[cell] = right.y_centre[cell]
+            left.add_cell(int(cell), right)
     for key, issue in right.issues.items():
         seen = left.issues.get(key)
         left.issues[key] = issue if seen is None else _join(seen, issue)
     return left
+
+
+def move_centre(gram: np.ndarray, delta: np.ndarray, missing: np.ndarray, n_features: int) -> None:
+    """Gram matrix of ``[features, missing, target, 1]`` about another centre, in place.
+
+    With ``delta = old centre - new centre`` a feature becomes ``a_j + delta_j (1 - missing_j)``: a
+    linear map of the augmented row, applied to both sides.
+
+    Parameters
+    ----------
+    gram : (r, r) symmetric array
+    delta : (r,) array
+        0 for the indicators and the last entry.
+    missing : (m,) int array
+        Features with an indicator.
+    n_features : int
+        Where the indicators begin.
+    """
+    _move_rows(gram, delta, missing, n_features)
+    _move_rows(gram.T, delta, missing, n_features)
+
+
+def _move_rows(matrix: np.ndarray, delta: np.ndarray, missing: np.ndarray, start: int) -> None:
+    """``matrix[j] += delta_j (matrix[-1] - matrix[indicator of j])``, in place."""
+    absent = delta[missing, None] * matrix[start : start + missing.size]
+    matrix += np.multiply.outer(delta, matrix[-1].copy())
+    matrix[missing] -= absent
 
 
 def _join(a: Issue, b: Issue) -> Issue:

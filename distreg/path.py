@@ -44,7 +44,7 @@ class PathResult:
     n_epochs : (n_alphas,) int array
         Sweeps of coordinate descent; 0 for a direct solution.
     null_objective : float
-        Objective of the model without penalised features.
+        Objective of the model without penalised features; 0 when that is all rounding.
     """
 
     l1_ratio: float
@@ -57,6 +57,13 @@ class PathResult:
     n_nonzero: np.ndarray
     n_epochs: np.ndarray
     null_objective: float
+
+    @property
+    def relative_gap(self) -> np.ndarray:
+        """Dual gaps over the null objective; 0 where the null model already fits to rounding."""
+        if self.null_objective == 0.0:
+            return np.zeros_like(self.dual_gap)
+        return np.asarray(self.dual_gap / self.null_objective)
 
 
 def alpha_grid(
@@ -76,13 +83,13 @@ def alpha_grid(
     alpha_min_ratio : float or None
         Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2.
     """
-    _, grad = null_model(moments, penalty)
+    null, grad = null_model(moments, penalty)
     inside = penalty.penalised & (np.diagonal(moments.gram) > 0)
     ratio = np.abs(grad[inside]) / penalty.l1[inside]
     alpha_max = ratio.max(initial=0.0) / max(l1_ratio, SMALLEST_L1_RATIO)
     resolution = float(np.finfo(np.float64).resolution)
-    if not alpha_max > resolution * np.sqrt(moments.yty):
-        # a target without variation: any alpha gives the null model
+    if null == 0.0 or not alpha_max > resolution * np.sqrt(moments.yty):
+        # nothing is left to explain: any alpha gives the null model
         return np.full(n_alphas, max(alpha_max, resolution))
     if alpha_min_ratio is None:
         alpha_min_ratio = 1e-4 if moments.n_rows > moments.xty.size else 1e-2

@@ -44,7 +44,7 @@ class Penalty:
     ) -> Penalty:
         """Penalty on ``w_j sd_j`` (standardize) or on ``w_j``, with ``b_j = w_j scale_j``.
 
-        A constant feature has no sd to standardise by; it keeps its own scale.
+        A constant feature has no sd to standardise by; it is not fitted, so any weight will do.
         """
         size = np.where(standardize & (sd > 0), sd, 1.0) / scale
         return cls(l1=factor * size, l2=factor * size**2)

@@ -13,7 +13,7 @@ from distreg.data.block import Block, Group
 from distreg.exceptions import DataError
 from distreg.kernels.accumulate import Accumulator
 from distreg.kernels.tiles import mirror_lower
-from distreg.moments import Issue, Layout, Moments, merge
+from distreg.moments import Issue, Layout, Moments, merge, move_centre
 from distreg.passes import Reduction
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TrainingMoments:
     centred : bool
         Whether moments are about the mean (a model with an intercept) or about 0.
     fill : (m,) array
-        What replaces the missing values of the features that have some, less the features' centres.
+        What replaces the missing values of the features that have some.
     """
 
     weight: float
@@ -80,10 +80,22 @@ class TrainingMoments:
 
 @dataclass(frozen=True)
 class CellMoments:
-    """Result of the pass: symmetric Gram matrices of ``[features, missing, target, 1]`` by cell."""
+    """Result of the pass: Gram matrices of ``[features, missing, target, 1]``, one a cell.
+
+    Attributes
+    ----------
+    centre : (n_cells, p) array
+    y_centre : (n_cells,) array
+        What the rows of a cell were centred by.
+    missing : (m,) int array
+        Features with a missing indicator.
+    gram : (n_cells, p + m + 2, p + m + 2) array
+    count : (n_cells,) int array
+        Rows with positive weight.
+    """
 
     centre: np.ndarray
-    y_centre: float
+    y_centre: np.ndarray
     missing: np.ndarray
     gram: np.ndarray
     count: np.ndarray
@@ -91,65 +103,83 @@ class CellMoments:
     @property
     def n_features(self) -> int:
         """Number of features."""
-        return int(self.centre.size)
+        return int(self.centre.shape[1])
 
-    def fill_values(self, total: np.ndarray) -> np.ndarray:
-        """Means of the present values of the `missing` features, less the centre."""
-        p, m = self.n_features, self.missing.size
-        sums, absent = total[self.missing, -1], total[p : p + m, -1]
-        present = total[-1, -1] - absent
-        return np.asarray(np.divide(sums, present, out=np.zeros(m), where=present > 0))
-
-    def training(self, cells: np.ndarray, fit_intercept: bool) -> TrainingMoments:
+    def training(
+        self, cells: np.ndarray, fit_intercept: bool, standardize: bool
+    ) -> TrainingMoments:
         """The problem of the rows of `cells` (boolean mask).
 
         Sums the cells; never subtracts a fold from the total, which would cancel when the fold
         holds an outlier. A missing value counts as this set's own mean of its feature.
         """
-        p = self.n_features
-        total = self.gram[np.flatnonzero(cells)].sum(axis=0)
-        fill = self.fill_values(total)
-        if self.missing.size:
-            # x - c = u + (fill) * indicator, with u = 0 where missing
-            indicator = np.arange(p, p + self.missing.size)
-            total[self.missing] += fill[:, None] * total[indicator]
-            total[:, self.missing] += fill[None, :] * total[:, indicator]
-        keep = np.r_[0:p, p + self.missing.size : total.shape[0]]
-        total = total if not self.missing.size else total[np.ix_(keep, keep)]
-        weight = float(total[-1, -1])
-        if weight <= 0:
-            raise DataError("all sample weights of a training set are 0; give some row a weight")
+        total, centre = self._total(cells)
+        p, m, weight = self.n_features, self.missing.size, float(total[-1, -1])
+        present = weight - total[p : p + m, -1]
+        fill = np.divide(total[self.missing, -1], present, out=np.zeros(m), where=present > 0)
+        # x - c = u + fill * indicator, with u = 0 where missing
+        total[self.missing] += fill[:, None] * total[p : p + m]
+        total[:, self.missing] += fill * total[:, p : p + m]
+        total = np.delete(np.delete(total, np.s_[p : p + m], axis=0), np.s_[p : p + m], axis=1)
         shift = total[: p + 1, -1] / weight
         second = total[: p + 1, : p + 1] / weight
-        raw_diagonal = np.diagonal(second)[:p].copy()
+        about_centre = np.diagonal(second)[:p].copy()
         second -= np.outer(shift, shift)
         variance = np.diagonal(second)[:p].copy()
         # below its own rounding error a variance is no evidence of variation
-        variance[variance <= 64 * EPS * raw_diagonal] = 0.0
-        mean, y_mean = self.centre + shift[:p], self.y_centre + float(shift[p])
+        variance[variance <= 64 * EPS * about_centre] = 0.0
+        mean = centre + shift
+        square = variance
         if not fit_intercept:
-            full_mean = np.append(mean, y_mean)
-            second += np.outer(full_mean, full_mean)
-        square = variance if fit_intercept else np.diagonal(second)[:p].copy()
+            second += np.outer(mean, mean)
+            square = np.diagonal(second)[:p].copy()
+            if standardize:
+                square[variance == 0] = 0.0
         scale = np.sqrt(np.where(square > 0, square, 1.0))
         gram, xty = _scaled(second, square > 0, scale)
         return TrainingMoments(
             weight=weight,
             n_rows=int(self.count[cells].sum()),
-            mean=mean,
-            y_mean=y_mean,
+            mean=mean[:p],
+            y_mean=float(mean[p]),
             sd=np.sqrt(variance),
             scale=scale,
             gram=gram,
             xty=xty,
             yty=max(float(second[p, p]), 0.0),
             centred=fit_intercept,
-            fill=fill,
+            fill=centre[self.missing] + fill,
         )
+
+    def _total(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gram matrix of the rows of `cells`, and the centre of features and target it is about.
+
+        The centre is the cells' common mean, from the first cell's centre, so that equal centres
+        stay equal to the last bit.
+        """
+        p, chosen = self.n_features, np.flatnonzero(cells & (self.count > 0))
+        if chosen.size == 0:
+            raise DataError(
+                "a training set has no rows with a positive weight; use fewer folds, or give some "
+                "of its rows a weight"
+            )
+        centres = np.column_stack([self.centre[chosen], self.y_centre[chosen]])
+        weight = self.gram[chosen, -1, -1]
+        sums = np.column_stack([self.gram[chosen, :p, -1], self.gram[chosen, -2, -1]])
+        offset = ((centres - centres[0]) * weight[:, None] + sums).sum(axis=0) / weight.sum()
+        centre = centres[0] + offset
+        total = np.zeros_like(self.gram[0])
+        delta = np.zeros(len(total))
+        for cell, own in zip(chosen, centres, strict=True):
+            part = self.gram[cell].copy()
+            delta[:p], delta[-2] = own[:p] - centre[:p], own[p] - centre[p]
+            move_centre(part, delta, self.missing, p)
+            total += part
+        return total, centre
 
     def target_variance(self, cells: np.ndarray) -> float:
         """Weighted variance of the target on the rows of `cells`."""
-        total = self.gram[np.flatnonzero(cells)].sum(axis=0)
+        total, _ = self._total(cells)
         weight, mean = total[-1, -1], total[-2, -1] / total[-1, -1]
         return float(total[-2, -2] / weight - mean**2)
 
@@ -164,18 +194,23 @@ class CellMoments:
         coef : (A, p) array
         intercept : (A,) array
         fill : (m,) array
-            Centred values that replace the missing ones.
+            What replaces the missing values.
 
         Notes
         -----
         With ``a = [x - c, missing, y - d, 1]`` the residual is ``r'a``,
-        ``r = [-w, -w_missing fill, 1, d - b0 - c'w]``, so the sum is ``r' (sum of a a') r``.
+        ``r = [-w, -w_missing (fill - c), 1, d - b0 - c'w]``, so the sum is
+        ``r' (sum of a a') r``.
         """
-        total = self.gram[np.flatnonzero(cells)].sum(axis=0)
-        shift = self.y_centre - intercept - coef @ self.centre
-        ones = np.ones_like(shift)
-        row = np.column_stack([-coef, -coef[:, self.missing] * fill, ones, shift])
-        return np.einsum("aj,aj->a", row @ total, row).clip(min=0.0), float(total[-1, -1])
+        error, weight = np.zeros(len(coef)), 0.0
+        for cell in np.flatnonzero(cells & (self.count > 0)):
+            centre = self.centre[cell]
+            shift = self.y_centre[cell] - intercept - coef @ centre
+            filled = -coef[:, self.missing] * (fill - centre[self.missing])
+            row = np.column_stack([-coef, filled, np.ones_like(shift), shift])
+            error += np.einsum("aj,aj->a", row @ self.gram[cell], row).clip(min=0.0)
+            weight += float(self.gram[cell, -1, -1])
+        return error, weight
 
 
 def _scaled(
@@ -206,7 +241,7 @@ def cell_moments(dataset: Dataset, cells: Cells) -> Reduction[Moments, CellMomen
         name="fold moments",
         chunk_of=chunk_of,
         combine=merge,
-        finalize=_finalize,
+        finalize=partial(_finalize, dataset.feature_names),
         to_arrays=Moments.to_arrays,
         from_arrays=Moments.from_arrays,
     )
@@ -221,18 +256,21 @@ def _chunk(
     return accumulator.result()
 
 
-def _finalize(state: Moments) -> CellMoments:
+def _finalize(names: tuple[str, ...], state: Moments) -> CellMoments:
     """Check the state and put its parts together, dense features first."""
     if state.issues:
         raise DataError(_describe(list(state.issues.values())))
     gram = _assemble(state) if state.layout.n_sparse else state.dense
-    if not np.isfinite(gram).all():
+    overflow = ~np.isfinite(np.diagonal(gram, axis1=1, axis2=2)).all(axis=0)
+    if overflow.any():
+        labels = [*names, *(names[j] for j in state.missing), "target", "weight"]
+        column = labels[int(np.argmax(overflow))]
         raise DataError(
-            "the sums of squares of the data overflow: some values are larger than about 1e150. "
-            "Divide the column by a constant."
+            f"{column}: the sum of squares overflows, some values are larger than about 1e150 "
+            f"({int(overflow.sum())} such columns). Divide the column by a constant."
         )
     return CellMoments(
-        centre=np.concatenate([state.centre, state.sparse_centre]),
+        centre=np.concatenate([state.centre, state.sparse_centre], axis=1),
         y_centre=state.y_centre,
         missing=state.missing,
         gram=gram,

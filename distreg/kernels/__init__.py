@@ -1,0 +1,1 @@
+"""Computations on one block: the only place that tells dense from sparse."""

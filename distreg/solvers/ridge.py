@@ -6,6 +6,7 @@ Reference: Golub, Van Loan: Matrix Computations, sections 5.5 and 6.1.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from scipy import linalg
@@ -14,6 +15,7 @@ from distreg.exceptions import IllConditionedWarning
 
 __all__ = ["least_squares", "ridge_path"]
 
+EPS = float(np.finfo(np.float64).eps)
 REFINEMENTS = 3
 MIN_DIGITS = 6.0
 """Least squares warns when the condition number leaves fewer digits than this."""
@@ -22,45 +24,26 @@ MIN_DIGITS = 6.0
 def ridge_path(gram: np.ndarray, xty: np.ndarray, l2: np.ndarray, alphas: np.ndarray) -> np.ndarray:
     """Minimise ``b'Cb/2 - q'b + alpha/2 sum_j l2_j b_j^2`` for each alpha > 0.
 
-    Unpenalised features (l2_j = 0) are eliminated by a Schur complement; the others are scaled to a
-    unit penalty, so that one eigendecomposition serves all alphas.
+    Unpenalised features (l2_j = 0) are eliminated by a Schur complement; the others are scaled to
+    a unit penalty, so that one eigendecomposition serves all alphas. Refined against the residual
+    of all equations; an alpha that keeps a residual is solved by a factorisation of its own.
 
     Returns
     -------
     (A, p) array
     """
-    p = xty.size
-    used = np.diagonal(gram) > 0
-    free, inside = np.flatnonzero(used & (l2 == 0)), np.flatnonzero(used & (l2 > 0))
-    coef = np.zeros((alphas.size, p))
-    if free.size:
-        corner = gram[np.ix_(free, free)]
-        inverse = linalg.pinvh(corner)
-        side = gram[np.ix_(free, inside)]
-        reduced = gram[np.ix_(inside, inside)] - side.T @ inverse @ side
-        target = xty[inside] - side.T @ (inverse @ xty[free])
-    else:
-        reduced, target = gram[np.ix_(inside, inside)], xty[inside]
-    if inside.size:
-        coef[:, inside] = _unit_penalty(reduced, target, l2[inside], alphas)
-    if free.size:
-        coef[:, free] = (xty[free] - coef[:, inside] @ side.T) @ inverse
+    used = np.flatnonzero(np.diagonal(gram) > 0)
+    coef = np.zeros((alphas.size, xty.size))
+    if used.size:
+        coef[:, used] = _refined(gram[np.ix_(used, used)], xty[used], l2[used], alphas)
     return coef
 
 
-def _unit_penalty(
-    gram: np.ndarray, xty: np.ndarray, l2: np.ndarray, alphas: np.ndarray
-) -> np.ndarray:
-    """All alphas from the eigenvectors of ``l2^-1/2 C l2^-1/2``, refined; Cholesky where needed."""
-    root = np.sqrt(l2)
-    values, vectors = linalg.eigh(gram / root / root[:, None], driver="evd")
-    inverse = 1.0 / (np.maximum(values, 0.0) + alphas[:, None])
-
-    def apply(rhs: np.ndarray) -> np.ndarray:
-        return np.asarray((((rhs / root) @ vectors * inverse) @ vectors.T) / root)
-
-    coef = apply(np.broadcast_to(xty, (alphas.size, xty.size)))
+def _refined(gram: np.ndarray, xty: np.ndarray, l2: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+    """Solutions of ``(C + alpha diag(l2)) b = q``, (A, p)."""
+    apply = _inverse(gram, l2, alphas)
     ridge = np.multiply.outer(alphas, l2)
+    coef = apply(np.broadcast_to(xty, ridge.shape))
     target = 1e-13 * np.abs(xty).max(initial=0.0)
     for _ in range(REFINEMENTS):
         residual = xty - coef @ gram - ridge * coef
@@ -68,16 +51,45 @@ def _unit_penalty(
             return coef
         coef = coef + apply(residual)
     residual = np.abs(xty - coef @ gram - ridge * coef).max(axis=1)
-    for i in np.flatnonzero(~(residual <= 1e3 * target)):
-        system = gram.copy()
-        system[np.diag_indices_from(system)] += ridge[i]
-        try:
-            candidate = linalg.solve(system, xty, assume_a="pos")
-        except linalg.LinAlgError:
-            continue
+    for i in np.flatnonzero(~(residual <= target)):
+        candidate = _own_factor(gram, xty, ridge[i])
         if np.abs(xty - candidate @ gram - ridge[i] * candidate).max() < residual[i]:
             coef[i] = candidate
     return coef
+
+
+def _own_factor(gram: np.ndarray, xty: np.ndarray, ridge: np.ndarray) -> np.ndarray:
+    """One solution by eigenvectors of the system itself, with refinement."""
+    values, vectors = linalg.eigh(gram + np.diag(ridge))
+    keep = values > values.size * EPS * values[-1]
+    inverse = np.where(keep, 1.0 / np.where(keep, values, 1.0), 0.0)
+    coef = np.zeros_like(xty)
+    for _ in range(REFINEMENTS):
+        residual = xty - gram @ coef - ridge * coef
+        coef = coef + vectors @ (inverse * (vectors.T @ residual))
+    return coef
+
+
+def _inverse(
+    gram: np.ndarray, l2: np.ndarray, alphas: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Function that solves ``(C + alpha_i diag(l2)) x_i = rhs_i`` for all i at once."""
+    free, inside = np.flatnonzero(l2 == 0), np.flatnonzero(l2 > 0)
+    corner = linalg.pinvh(gram[np.ix_(free, free)]) if free.size else np.zeros((0, 0))
+    side = gram[np.ix_(free, inside)]
+    root = np.sqrt(l2[inside])
+    reduced = gram[np.ix_(inside, inside)] - side.T @ corner @ side
+    values, vectors = linalg.eigh(reduced / root / root[:, None], driver="evd")
+    inverse = 1.0 / (np.maximum(values, 0.0) + alphas[:, None])
+
+    def apply(rhs: np.ndarray) -> np.ndarray:
+        out = np.empty(rhs.shape)
+        target = (rhs[:, inside] - rhs[:, free] @ corner @ side) / root
+        out[:, inside] = ((target @ vectors * inverse) @ vectors.T) / root
+        out[:, free] = (rhs[:, free] - out[:, inside] @ side.T) @ corner
+        return out
+
+    return apply
 
 
 def least_squares(gram: np.ndarray, xty: np.ndarray) -> np.ndarray:
@@ -95,8 +107,7 @@ def least_squares(gram: np.ndarray, xty: np.ndarray) -> np.ndarray:
     if used.size == 0:
         return coef
     values, vectors = linalg.eigh(gram[np.ix_(used, used)])
-    eps = float(np.finfo(np.float64).eps)
-    keep = values > max(used.size, 10) * eps * values[-1]
+    keep = values > max(used.size, 10) * EPS * values[-1]
     if not keep.all():
         warnings.warn(
             f"least squares without a penalty is not determined: {used.size} features have rank "
@@ -106,7 +117,7 @@ def least_squares(gram: np.ndarray, xty: np.ndarray) -> np.ndarray:
             stacklevel=2,
         )
     else:
-        digits = -np.log10(eps * values[-1] / values[0])
+        digits = -np.log10(EPS * values[-1] / values[0])
         if digits < MIN_DIGITS:
             warnings.warn(
                 f"the features are nearly dependent (condition number of their correlations "
