@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 
 from distreg.exceptions import InputError
+from distreg.moments import Layout, Moments
 from distreg.passes import Cost, PassRunner, single_threaded_blas
 from distreg.path import PathResult, alpha_grid, fit_path
 from distreg.penalties import Penalty, normalised_factor
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from distreg.data.folds import Cells
 
 __all__ = ["CVResult", "PathOptions", "cross_validate"]
+
+FEWEST_GROUPS = 4
+"""Groups that stay for parallel work, however large their states."""
+
+LIVE_STATES = 3
+"""States that exist together at the least: two being merged, and the training sets' sums."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,7 @@ def cross_validate(
     """
     check_options(options, dataset.n_features)
     runner.cost.n_scans += dataset.n_scans
-    moments = runner.run(cell_moments(dataset, cells), dataset)
+    moments = runner.run(cell_moments(dataset, cells), _fitted_groups(dataset, cells))
     start = time.perf_counter()
     factor = normalised_factor(options.penalty_factor, dataset.n_features)
     with single_threaded_blas():
@@ -206,6 +214,27 @@ def cross_validate(
         cost=replace(runner.cost),
         test=test,
     )
+
+
+def _fitted_groups(dataset: Dataset, cells: Cells) -> Dataset:
+    """The data set in so few groups that their states stay small beside the data.
+
+    Raises
+    ------
+    InputError
+        If the states of a few groups do not fit into memory.
+    """
+    state = Moments.state_bytes(Layout(cells.n_cells, dataset.n_sparse, dataset.n_dense))
+    available = int(psutil.virtual_memory().available)
+    if LIVE_STATES * state > available:
+        fitting = int(dataset.n_features * (available / (LIVE_STATES * state)) ** 0.5)
+        raise InputError(
+            f"{dataset.n_features:,} features in {cells.n_cells} cells (folds and test rows) make "
+            f"Gram matrices of {state / 1e9:.1f} GB, and a fit holds {LIVE_STATES} of them; "
+            f"{available / 1e9:.1f} GB are free. Use at most about {fitting:,} features, or fewer "
+            "folds."
+        )
+    return dataset.regroup(max(FEWEST_GROUPS, dataset.nbytes // (4 * max(state, 1))))
 
 
 def check_options(options: PathOptions, n_features: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -114,17 +115,19 @@ class _Reads:
 class _GroupTask:
     """Reads the blocks of one group and reduces them. Opaque: Dask must not look inside."""
 
-    def __init__(self, chunk: Callable[[Iterator[Block]], Any], group: Group, pin: bool) -> None:
+    def __init__(
+        self, chunk: Callable[[Iterator[Block]], Any], group: Group, topic: str | None
+    ) -> None:
         recipes = [
             dataclasses.replace(r, inputs=()) if r.inputs else r  # type: ignore[type-var]
             for r in group.recipes
         ]
         self._group = Group(group.index, tuple(recipes))
         self._chunk = chunk
-        self._pin = pin
+        self._topic = topic
 
     def __call__(self, inputs: list[list[Any]]) -> tuple[Any, _Reads]:
-        if self._pin:
+        if self._topic is not None:
             _pin_blas()
         reads = _Reads()
 
@@ -135,8 +138,8 @@ class _GroupTask:
                 yield block
 
         state = self._chunk(counted())
-        if self._pin:
-            _report_progress()
+        if self._topic is not None:
+            _report_progress(self._topic)
         return state, reads
 
 
@@ -222,11 +225,12 @@ class PassRunner:
             self.progress(stage, where.start + done, len(groups))
 
         report(0)
-        root = _tree(reduction, part, pin=client is not None)
+        token = uuid.uuid4().hex
+        root = _tree(reduction, part, token, pin=client is not None)
         if client is None:
             state, reads = _compute_on_threads(root, self.n_threads, report)
         else:
-            state, reads = _compute_on_cluster(root, client, report)
+            state, reads = _compute_on_cluster(root, client, token, report)
         self.cost.n_block_reads += reads.blocks
         self.cost.bytes_read += reads.bytes
         if keep is not None and reduction.to_arrays is not None:
@@ -234,15 +238,16 @@ class PassRunner:
         return state  # type: ignore[no-any-return]
 
 
-def _tree(reduction: Reduction[Any, Any], groups: tuple[Group, ...], pin: bool) -> Any:
-    """Delayed state of the groups, combined pairwise."""
+def _tree(reduction: Reduction[Any, Any], groups: tuple[Group, ...], token: str, pin: bool) -> Any:
+    """Delayed state of the groups, combined pairwise; `token` keeps passes apart."""
     from dask import delayed
 
     nodes = []
     for group in groups:
-        task = delayed(_GroupTask(reduction.chunk_of(group), group, pin), pure=False)
+        topic = f"{_PROGRESS_TOPIC}-{token}" if pin else None
+        task = delayed(_GroupTask(reduction.chunk_of(group), group, topic), pure=False)
         inputs = [list(recipe.inputs) for recipe in group.recipes]
-        nodes.append(task(inputs, dask_key_name=f"{_GROUP_KEY}{group.index}-{id(reduction)}"))
+        nodes.append(task(inputs, dask_key_name=f"{_GROUP_KEY}{group.index}-{token}"))
     combine = delayed(_Combine(reduction.combine), pure=False)
     while len(nodes) > 1:
         pairs = [combine(nodes[i], nodes[i + 1]) for i in range(0, len(nodes) - 1, 2)]
@@ -269,7 +274,9 @@ def _compute_on_threads(root: Any, n_threads: int, report: Callable[[int], None]
         return root.compute(scheduler="threads", num_workers=n_threads)
 
 
-def _compute_on_cluster(root: Any, client: Client, report: Callable[[int], None]) -> Any:
+def _compute_on_cluster(
+    root: Any, client: Client, token: str, report: Callable[[int], None]
+) -> Any:
     lock, done = threading.Lock(), 0
 
     def count(event: Any) -> None:
@@ -278,14 +285,15 @@ def _compute_on_cluster(root: Any, client: Client, report: Callable[[int], None]
             done += 1
             report(done)
 
-    client.subscribe_topic(_PROGRESS_TOPIC, count)
+    topic = f"{_PROGRESS_TOPIC}-{token}"
+    client.subscribe_topic(topic, count)
     try:
         return client.compute(root, sync=True)
     finally:
-        client.unsubscribe_topic(_PROGRESS_TOPIC)
+        client.unsubscribe_topic(topic)
 
 
-def _report_progress() -> None:
+def _report_progress(topic: str) -> None:
     """Tell the scheduler that a group is done (nothing to do outside of a worker)."""
     from distributed import get_worker
 
@@ -293,7 +301,7 @@ def _report_progress() -> None:
         worker = get_worker()
     except ValueError:
         return
-    worker.log_event(_PROGRESS_TOPIC, 1)
+    worker.log_event(topic, 1)
 
 
 _controller: ThreadpoolController | None = None
