@@ -261,6 +261,7 @@ def dataset(
     return dataclasses.replace(
         base,
         groups=groups,
+        nbytes=2**40,  # small data would be put into a few groups, whatever the cuts
         n_dense=left.shape[1],
         n_sparse=0 if right is None else right.shape[1],
     )

@@ -25,7 +25,7 @@ def moments_of(case: Case, cuts: tuple[int, ...] = (), **keywords: object) -> Ce
 
 def training(case: Case, cuts: tuple[int, ...] = (), fit_intercept: bool = True) -> TrainingMoments:
     moments = moments_of(case, cuts)
-    return moments.training(np.ones(len(moments.gram), dtype=bool), fit_intercept)
+    return moments.training(np.ones(len(moments.gram), dtype=bool), fit_intercept, False)
 
 
 def exact(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -131,7 +131,7 @@ def test_a_column_constant_but_for_its_first_rows(n: int, value: float) -> None:
     data = dataset(case)
     cells = make_cells(KFold(4), n)
     moments = PassRunner(n_threads=1).run(cell_moments(data, cells), data)
-    fold = moments.training(cells.train[0], True)
+    fold = moments.training(cells.train[0], True, False)
     assert fold.sd[0] == 0
     assert not fold.gram.any()
 
@@ -145,7 +145,7 @@ def test_any_chunking_gives_the_same_moments(case: Case) -> None:
             data = dataset(case, cuts, per_group=per_group)
             cells = make_cells(None, n)
             moments = PassRunner(n_threads=1).run(cell_moments(data, cells), data)
-            part = moments.training(np.ones(len(moments.gram), dtype=bool), True)
+            part = moments.training(np.ones(len(moments.gram), dtype=bool), True, False)
             np.testing.assert_allclose(part.gram, whole.gram, rtol=0, atol=1e-12)
             np.testing.assert_allclose(part.sd, whole.sd, rtol=1e-12)
             np.testing.assert_allclose(part.mean, whole.mean, rtol=1e-13, atol=1e-15)
