@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -93,7 +94,10 @@ def save_model(
     mlflow_model.signature = make_signature(model, example) if signature is None else signature
     if metadata is not None:
         mlflow_model.metadata = dict(metadata)
-    _save_example(mlflow_model, example, str(folder))
+    with warnings.catch_warnings():
+        # MLflow calls what pandas deprecates; a user can do nothing about it
+        warnings.simplefilter("ignore", DeprecationWarning)
+        _save_example(mlflow_model, example, str(folder))
     model.save(folder / DATA)
     requirements = list(pip_requirements or get_default_pip_requirements())
     (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")

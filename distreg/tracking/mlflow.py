@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
-import resource
-import signal
-import sys
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from distreg import __version__
@@ -19,6 +14,7 @@ from distreg.passes import Cost
 from distreg.report.summary import PenaltySummary, winner_of
 from distreg.tracking.journal import Journal, fingerprint, pending_journals
 from distreg.tracking.note import describe
+from distreg.tracking.process import cost_metrics, sigterm_interrupts, user_name
 from distreg.tracking.records import DatasetInfo, TrackingResult
 from distreg.tracking.sending import attempt, send
 from distreg.tracking.session import open_session
@@ -86,7 +82,7 @@ class Tracker:
         self._experiment_id: str | None = None
 
     def __enter__(self) -> Self:
-        self._restore = _sigterm_interrupts()
+        self._restore = sigterm_interrupts()
         return self
 
     def __exit__(
@@ -157,9 +153,10 @@ class Tracker:
             "distreg.selection": summary.rule,
             "distreg.winner": str(summary.winner).lower(),
             "distreg.certified": str(summary.converged).lower(),
-            "mlflow.user": _user(),
+            "mlflow.user": user_name(),
             "mlflow.source.name": self._command,
             "mlflow.source.type": "LOCAL",
+            "mlflow.note.content": describe(summary, [summary]),
         }
         params = {
             "penalty": summary.label,
@@ -212,7 +209,7 @@ class Tracker:
         journal.add(
             "finish",
             params=self._masked(params or {}),
-            metrics=_cost_metrics(cost, peak_memory_mb),
+            metrics=cost_metrics(cost, peak_memory_mb),
             artifacts=self._artifacts(),
             model=self._model(),
             tags=self._masked(self._closing_tags()),
@@ -267,7 +264,7 @@ class Tracker:
 
     def _own_tags(self) -> dict[str, str]:
         return {
-            "mlflow.user": _user(),
+            "mlflow.user": user_name(),
             "mlflow.source.name": self._command,
             "mlflow.source.type": "LOCAL",
             "distreg.version": __version__,
@@ -282,7 +279,7 @@ class Tracker:
             "distreg.winner": best.label,
             "distreg.selection": best.rule,
             "distreg.certified": str(all(s.converged for s in self._summaries)).lower(),
-            "mlflow.note.content": describe(self._summaries),
+            "mlflow.note.content": describe(best, self._summaries),
         }
 
     def _artifacts(self) -> list[dict[str, Any]]:
@@ -322,39 +319,3 @@ class Tracker:
             "register_as": self._register_as,
             "sha256": fingerprint(folder),
         }
-
-
-def _cost_metrics(cost: Cost, peak_memory_mb: float | None) -> dict[str, float]:
-    if peak_memory_mb is None:
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-    return {
-        "cost/n_passes": cost.n_passes,
-        "cost/bytes_read": cost.bytes_read,
-        "cost/seconds": cost.pass_seconds + cost.path_seconds,
-        "cost/peak_memory_mb": peak_memory_mb,
-    }
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
-
-
-def _sigterm_interrupts() -> Callable[[], None]:
-    """Let SIGTERM raise KeyboardInterrupt; returns what undoes it."""
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        return lambda: None
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt("SIGTERM")
-
-    signal.signal(signal.SIGTERM, interrupt)
-
-    def restore() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    return restore

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from distreg.report.summary import PenaltySummary, winner_of
+from distreg.report.summary import PenaltySummary
 
 __all__ = ["describe"]
 
 N_NAMED = 10
 
 
-def describe(summaries: Sequence[PenaltySummary]) -> str:
-    """Markdown: what was chosen and why, all penalties side by side, the largest coefficients."""
-    best = winner_of(summaries)
+def describe(best: PenaltySummary, summaries: Sequence[PenaltySummary]) -> str:
+    """Markdown: the model of `best`, all penalties side by side, its largest coefficients."""
     i = best.index
     count = int(best.path.n_nonzero[i])
     lines = [
@@ -50,7 +48,13 @@ def describe(summaries: Sequence[PenaltySummary]) -> str:
 
 
 def _error(summary: PenaltySummary) -> str:
-    mean, se = summary.cv_mean[summary.index], summary.cv_se[summary.index]
-    if not np.isfinite(mean):
+    """Held-out error and its standard error, both to the two digits that the latter leaves."""
+    mean, se = float(summary.cv_mean[summary.index]), float(summary.cv_se[summary.index])
+    if not math.isfinite(mean):
         return ""
-    return f"{mean:.5g} ± {se:.2g}" if np.isfinite(se) else f"{mean:.5g}"
+    if not (math.isfinite(se) and se > 0):
+        return f"{mean:.5g}"
+    digits = 1 - math.floor(math.log10(se))
+    if digits > 6 or mean >= 1e9:
+        return f"{mean:.5g} ± {se:.2g}"
+    return f"{round(mean, digits):.{max(digits, 0)}f} ± {round(se, digits):.{max(digits, 0)}f}"

@@ -71,8 +71,8 @@ class Uploader:
         """Everything in the journal; the terminal status comes last."""
         self.open()
         finish = self._journal.last("finish")
-        for penalty in self._journal.all("penalty"):
-            self._upload_penalty(penalty)
+        for place, penalty in enumerate(self._journal.all("penalty")):
+            self._upload_penalty(penalty, place)
         if finish is not None:
             self._upload_finish(finish)
         self.close()
@@ -86,10 +86,12 @@ class Uploader:
             self._client.set_tag(self.run_id, "distreg.error", end["error"][:LONGEST_TAG])
         self._client.set_terminated(self.run_id, status=end["status"], end_time=end["time"])
 
-    def _upload_penalty(self, penalty: Mapping[str, Any]) -> None:
+    def _upload_penalty(self, penalty: Mapping[str, Any], place: int) -> None:
         """One child run: its numbers, curves and figures."""
         label, start = penalty["label"], self._journal.start
-        run_id = self._run(f"{self._journal.key}/{label}", label, start["time"], penalty["tags"])
+        key = f"{self._journal.key}/{label}"
+        # MLflow lists runs by their start: a millisecond apart keeps the order of the penalties
+        run_id = self._run(key, label, start["time"] + place, penalty["tags"])
         params = {**start["params"], **penalty["params"]}
         self._log(run_id, penalty["metrics"], penalty["curves"], params, penalty["time"])
         self._log_dataset(run_id, start.get("dataset"))
