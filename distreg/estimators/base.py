@@ -203,7 +203,7 @@ class _Progress:
 
 def _warn(result: CVResult, tol: float) -> None:
     """Say which answers are above the tolerance, and by how much."""
-    gaps = np.array([path.dual_gap / (path.null_objective or 1.0) for path in result.paths])
+    gaps = np.array([path.relative_gap for path in result.paths])
     path, index = np.unravel_index(int(np.argmax(gaps)), gaps.shape)
     worst, folds = result.paths[path], result.fold_dual_gap
     in_folds = f", in the folds {np.nanmax(folds):.1e}" if np.isfinite(folds).any() else ""
