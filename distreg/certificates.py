@@ -18,13 +18,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
 from distreg import penalties
 from distreg.penalties import Penalty
 from distreg.training import TrainingMoments
 
 __all__ = ["Certificate", "certify", "null_model"]
+
+
+EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,9 @@ def _refit_unpenalised(
     free = np.flatnonzero(~penalty.penalised & (np.diagonal(moments.gram) > 0))
     if free.size == 0:
         return scaled, np.zeros(len(scaled))
-    step = linalg.pinvh(moments.gram[np.ix_(free, free)]) @ grad[:, free].T
+    corner = moments.gram[np.ix_(free, free)]
+    inverse = np.linalg.pinv(corner, rtol=free.size * EPS, hermitian=True)
+    step = inverse @ grad[:, free].T
     refitted = scaled.copy()
     refitted[:, free] += step.T
     return refitted, 0.5 * np.maximum((grad[:, free] * step.T).sum(axis=1), 0.0)
@@ -103,5 +107,5 @@ def null_model(moments: TrainingMoments, penalty: Penalty) -> tuple[float, np.nd
     refitted, drop = _refit_unpenalised(moments, penalty, zero, moments.xty[None, :])
     grad = moments.xty - refitted[0] @ moments.gram
     objective = 0.5 * moments.yty - float(drop[0])
-    rounding = 64 * float(np.finfo(np.float64).eps) * moments.yty
+    rounding = 64 * EPS * moments.yty
     return (objective if objective > rounding else 0.0), grad
