@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,12 +72,35 @@ class BlockRecipe(Protocol):
     values. Most recipes need none: they open a file, read and close it.
     """
 
-    index: int
-    row_start: int
-    n_rows: int
-    nbytes: int
-    source: str
-    inputs: tuple[Any, ...]
+    @property
+    def index(self) -> int:
+        """Position in the data set."""
+        ...
+
+    @property
+    def row_start(self) -> int:
+        """Number of the first row."""
+        ...
+
+    @property
+    def n_rows(self) -> int:
+        """Rows, with those that are left out because something is missing."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the block, decoded (an estimate)."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where the rows come from, for messages."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """Dask objects to compute first."""
+        ...
 
     def load(self, *inputs: Any) -> Block:
         """Make the block."""
@@ -101,6 +125,16 @@ class Group:
         return self.recipes[0].row_start, last.row_start + last.n_rows
 
     def blocks(self, inputs: tuple[tuple[Any, ...], ...]) -> Iterator[Block]:
-        """Make the blocks in order, holding one at a time."""
-        for recipe, values in zip(self.recipes, inputs, strict=True):
-            yield recipe.load(*values)
+        """Make the blocks in order, holding one at a time.
+
+        Recipes that share a `stream_key` are slices of one storage unit, which `load_run` decodes
+        once for all of them.
+        """
+        pairs = zip(self.recipes, inputs, strict=True)
+        for key, run in groupby(pairs, key=lambda pair: getattr(pair[0], "stream_key", None)):
+            if key is None:
+                for recipe, values in run:
+                    yield recipe.load(*values)
+            else:
+                recipes: tuple[Any, ...] = tuple(recipe for recipe, _ in run)
+                yield from recipes[0].load_run(recipes)

@@ -1,0 +1,243 @@
+"""One column of whatever a user has, as numbers or as level codes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distreg.exceptions import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = [
+    "MISSING",
+    "MISSING_LEVEL",
+    "UNKNOWN",
+    "Level",
+    "column_names",
+    "fill_codes",
+    "fill_numeric",
+    "get_column",
+    "is_numeric",
+    "is_text",
+    "levels_of",
+    "merge_levels",
+    "series_values",
+    "sort_levels",
+]
+
+Level = str | int | float | bool
+
+MISSING = -2
+"""Code of a missing value."""
+
+MISSING_LEVEL = "(missing)"
+"""Level of missing values under the policy "mean"."""
+
+UNKNOWN = -1
+"""Code of a value that is no level."""
+
+
+def is_numeric(kind: pa.DataType) -> bool:
+    """Whether values of this Arrow type are numbers (an all-null column counts as numbers)."""
+    import pyarrow.types as t
+
+    if t.is_dictionary(kind):
+        return False
+    return bool(
+        t.is_integer(kind)
+        or t.is_floating(kind)
+        or t.is_boolean(kind)
+        or t.is_decimal(kind)
+        or t.is_null(kind)
+    )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of this Arrow type are categories without being asked: text, dictionaries."""
+    import pyarrow.types as t
+
+    return bool(
+        t.is_string(kind)
+        or t.is_large_string(kind)
+        or t.is_string_view(kind)
+        or t.is_dictionary(kind)
+    )
+
+
+def column_names(frame: Any) -> list[str]:
+    """Column names of a pandas DataFrame or a pyarrow Table, as text."""
+    names = frame.column_names if hasattr(frame, "column_names") else frame.columns
+    return [str(name) for name in names]
+
+
+def get_column(frame: Any, name: str) -> Any:
+    """Column `name` as a NumPy array of numbers or a pyarrow (chunked) array."""
+    if hasattr(frame, "column_names"):
+        return frame.column(name)
+    if name in frame.columns:
+        return series_values(frame[name], name)
+    position = column_names(frame).index(name)
+    return series_values(frame.iloc[:, position], name)
+
+
+def series_values(series: pd.Series, name: str) -> Any:
+    """Values of a pandas Series: its own buffer where NumPy holds numbers, else Arrow."""
+    import pyarrow as pa
+
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "buif":
+        return series.to_numpy()
+    try:
+        return pa.array(series, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DataError(
+            f"Column {name!r} (dtype {series.dtype}) cannot be read as one kind of value: {error}. "
+            "Convert it to numbers or to text first."
+        ) from error
+
+
+def fill_numeric(out: np.ndarray, values: Any, name: str, source: str = "") -> None:
+    """Write the values of one numeric column to the (n,) float array `out`; nulls become NaN."""
+    if isinstance(values, np.ndarray):
+        out[:] = values
+        return
+    start = 0
+    for chunk in _chunks(values):
+        stop = start + len(chunk)
+        out[start:stop] = _chunk_numbers(chunk, name, source)
+        start = stop
+
+
+def fill_codes(
+    out: np.ndarray, values: Any, levels: Mapping[Level, int], name: str, source: str = ""
+) -> None:
+    """Write the level codes of one categorical column to the (n,) int array `out`.
+
+    `levels` maps a level to its code. Other values become `UNKNOWN` and nulls and NaN `MISSING`.
+    """
+    start = 0
+    for chunk in _category_chunks(values, name, source):
+        stop = start + len(chunk)
+        seen = chunk.dictionary.to_pylist()
+        _check_kind(seen, levels, name, source)
+        table = np.full(len(seen) + 1, MISSING, dtype=np.int32)
+        for k, value in enumerate(seen):
+            if not _is_missing(value):
+                table[k] = levels.get(value, UNKNOWN)
+        out[start:stop] = table[_indices(chunk)]
+        start = stop
+
+
+def levels_of(values: Any, name: str, source: str = "") -> tuple[set[Level], bool]:
+    """Distinct values that occur in a column, and whether any is missing."""
+    found: set[Level] = set()
+    any_missing = False
+    for chunk in _category_chunks(values, name, source):
+        used = np.unique(_indices(chunk))
+        seen = chunk.dictionary.to_pylist()
+        for k in used:
+            value: Any = seen[k] if k < len(seen) else None
+            if _is_missing(value):
+                any_missing = True
+            else:
+                found.add(value)
+    return found, any_missing
+
+
+def merge_levels(parts: Iterable[Collection[Level]], name: str) -> set[Level]:
+    """Union of level sets; text in one part and numbers in another are an error."""
+    union: set[Level] = set()
+    for part in parts:
+        union.update(part)
+    texts = sum(isinstance(value, str) for value in union)
+    if 0 < texts < len(union):
+        raise DataError(
+            f"Categorical column {name!r} holds text in one part of the data and numbers in "
+            "another. Store it with one type."
+        )
+    return union
+
+
+def sort_levels(levels: Collection[Level]) -> tuple[Level, ...]:
+    """Levels in ascending order: numbers by value, text by code point."""
+    return tuple(sorted(levels))
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _chunks(values: Any) -> Iterator[Any]:
+    yield from (values.chunks if hasattr(values, "chunks") else (values,))
+
+
+def _chunk_numbers(chunk: pa.Array, name: str, source: str) -> np.ndarray:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    kind = chunk.type
+    if t.is_dictionary(kind):
+        return _chunk_numbers(chunk.dictionary_decode(), name, source)
+    if not is_numeric(kind):
+        where = f" ({source})" if source else ""
+        raise DataError(
+            f"Column {name!r}{where} holds {kind}, not numbers. Declare it categorical "
+            f"(categorical=[{name!r}]), convert it to numbers, or leave it out."
+        )
+    if t.is_null(kind):
+        return np.full(len(chunk), np.nan)
+    if not (t.is_integer(kind) or t.is_float32(kind) or t.is_float64(kind)):
+        chunk = chunk.cast(pa.float64())
+    numbers: np.ndarray = chunk.to_numpy(zero_copy_only=chunk.null_count == 0)
+    return numbers
+
+
+def _category_chunks(values: Any, name: str, source: str) -> Iterator[Any]:
+    """Dictionary arrays whose dictionary holds str, int, float, bool or None."""
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if isinstance(values, np.ndarray):
+        values = pa.array(values, from_pandas=True)
+    for chunk in _chunks(values):
+        kind = chunk.type.value_type if t.is_dictionary(chunk.type) else chunk.type
+        plain = is_text(kind) or (is_numeric(kind) and not t.is_decimal(kind))
+        if not plain:
+            if not (t.is_temporal(kind) or t.is_decimal(kind)):
+                where = f" ({source})" if source else ""
+                raise DataError(
+                    f"Column {name!r}{where} holds {kind}, which cannot be a category. Allowed are "
+                    "text, numbers, bool, dates and times. Convert it or leave it out."
+                )
+            decoded = chunk.dictionary_decode() if t.is_dictionary(chunk.type) else chunk
+            chunk = decoded.cast(pa.string())
+        elif t.is_null(kind):
+            chunk = chunk.cast(pa.string())
+        yield chunk if t.is_dictionary(chunk.type) else chunk.dictionary_encode()
+
+
+def _indices(chunk: Any) -> np.ndarray:
+    """Dictionary indices; a null is the index after the last."""
+    import pyarrow as pa
+
+    indices: np.ndarray = chunk.indices.cast(pa.int32()).fill_null(len(chunk.dictionary)).to_numpy()
+    return indices
+
+
+def _check_kind(seen: Sequence[Any], levels: Mapping[Level, int], name: str, source: str) -> None:
+    """Text against numeric levels (or the reverse) would quietly make every value unknown."""
+    values = [value for value in seen if not _is_missing(value)]
+    if not values or not levels or tuple(levels) == (MISSING_LEVEL,):
+        return
+    text_levels = isinstance(next(iter(levels)), str)
+    if isinstance(values[0], str) != text_levels:
+        where = f" ({source})" if source else ""
+        raise DataError(
+            f"Categorical column {name!r}{where} holds {'numbers' if text_levels else 'text'} such "
+            f"as {values[0]!r}, but its levels are {'text' if text_levels else 'numbers'} such as "
+            f"{next(iter(levels))!r}. Store it with the type of the training data."
+        )
