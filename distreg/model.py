@@ -185,7 +185,9 @@ class LinearModel:
                     f"X holds values of type {array.dtype} that are not numbers ({error}). "
                     "Give numbers, or fit on a table with its categorical columns declared."
                 ) from error
-        return self._filled(array), None, None
+        dense = self._filled(array)
+        drops = self.columns is not None and self.columns.missing == "drop"
+        return dense, None, np.isnan(dense).any(axis=1) if drops else None
 
     def _select(self, table: Any) -> np.ndarray:
         """Columns of a table for a model fitted on a plain array: by name, or all in order."""

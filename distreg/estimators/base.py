@@ -21,6 +21,7 @@ import distreg
 from distreg import exceptions
 from distreg.cluster import active_client
 from distreg.cv import CVResult, PathOptions, cross_validate
+from distreg.data.columns import Columns
 from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells, make_cells
 from distreg.estimators import checks
@@ -160,6 +161,9 @@ class BaseLinear(RegressorMixin, BaseEstimator):
         self.n_passes_ = int(result.cost.n_passes)
         self.status_ = "converged" if result.converged else "dual gap above tol"
         columns, fill = dataset.columns, result.fill_values
+        if columns is None and dataset.missing == "drop":
+            # tells the model that a row with a missing value has no prediction
+            columns = Columns(dataset.feature_names, (), {}, missing="drop")
         if columns is not None and fill is not None:
             columns = replace(columns, fill=tuple(float(v) for v in fill[: columns.n_dense]))
         self.model_ = LinearModel(

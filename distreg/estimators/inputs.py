@@ -95,10 +95,7 @@ def _check_dataset(
             f"missing={missing!r}, but the data set was built with missing={data.missing!r}: "
             "give it when the set is built"
         )
-    columns = data.columns
-    names = data.feature_names if columns is None else columns.numeric + columns.categorical
-    estimator.n_features_in_ = len(names)
-    estimator.feature_names_in_ = np.array(names, dtype=object)
+    _name_features(estimator, data.n_features, data.columns and data.columns.names)
     return data
 
 
@@ -106,14 +103,19 @@ def _note_features(estimator: Any, X: Any, y: Any) -> None:
     """Features of a Dask collection."""
     if X.ndim != 2:
         raise InputError(f"Expected 2D array, got {X.ndim}D array instead: X needs 2 dimensions")
-    if not hasattr(X, "columns"):
-        estimator.n_features_in_ = int(X.shape[1])
-        if hasattr(estimator, "feature_names_in_"):
-            del estimator.feature_names_in_
-        return
-    names = [name for name in X.columns if not (isinstance(y, str) and name == y)]
-    estimator.n_features_in_ = len(names)
-    estimator.feature_names_in_ = np.array(names, dtype=object)
+    names = None
+    if hasattr(X, "columns"):
+        names = [name for name in X.columns if not (isinstance(y, str) and name == y)]
+    _name_features(estimator, int(X.shape[1]), names)
+
+
+def _name_features(estimator: Any, n_features: int, names: Any) -> None:
+    """Set `n_features_in_`, and `feature_names_in_` where there are names."""
+    estimator.n_features_in_ = n_features if names is None else len(names)
+    if names is not None:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    elif hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
 
 
 def _check_arrays(estimator: Any, X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
