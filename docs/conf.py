@@ -23,7 +23,6 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "inherited-members": False}
 nitpicky = False
 
 html_theme = "pydata_sphinx_theme"

@@ -71,7 +71,7 @@ n_passes_ : int
     Passes over the data.
 n_features_in_ : int
     Columns of X.
-feature_names_in_ : (n_features_in_,) array of str
+feature_names_in_ : (n_features,) array of str
     Their names, if X has any.
 model_ : LinearModel
     The model itself: predicts, saves and loads without scikit-learn.""",
