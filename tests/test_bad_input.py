@@ -22,6 +22,7 @@ from scipy import sparse
 from distreg.cv import CVResult, PathOptions, cross_validate
 from distreg.data.arrays import from_arrays
 from distreg.data.folds import KFold, check_cv, make_cells
+from distreg.estimators import ElasticNet, ElasticNetCV, Lasso, Ridge
 from distreg.exceptions import DataError, IllConditionedWarning, InputError
 from distreg.passes import PassRunner
 
@@ -137,10 +138,10 @@ def test_no_rows_or_no_columns(shape: tuple[int, int]) -> None:
 
 
 def test_a_vector_is_not_a_table() -> None:
-    with pytest.raises(InputError, match=r"2|dimension"):
+    with pytest.raises(InputError, match=r"rows and features"):
         run(np.arange(5.0), np.arange(5.0))
     X, y = good()
-    with pytest.raises(InputError, match=r"1|dimension"):
+    with pytest.raises(InputError, match="one number for each row"):
         run(X, np.column_stack([y, y]))
 
 
@@ -502,3 +503,43 @@ def test_offset_is_subtracted_from_the_target() -> None:
     two = run(X, y - offset, 3)
     assert_same(one, two)
     np.testing.assert_allclose(one.cv_mean, two.cv_mean, rtol=1e-9)
+
+
+# --- the same through the estimators -------------------------------------------------------------
+@pytest.mark.parametrize("model", [Ridge, Lasso, ElasticNet])
+def test_estimators_refuse_what_cannot_be_fitted(model: Any) -> None:
+    X, y = good()
+    holes, wild = X.copy(), y.copy()
+    holes[9, 1] = np.nan
+    wild[9] = np.inf
+    for bad_X, bad_y, keywords, named in [
+        (holes, y, {}, "NaN|missing"),
+        (X, wild, {}, "target|y|infin"),
+        (X, y[:-1], {}, "59"),
+        (X, y, {"sample_weight": -np.ones(N)}, "weight"),
+        (X, y, {"sample_weight": np.zeros(N)}, "weight"),
+    ]:
+        with pytest.raises(ValueError, match=named):
+            model().fit(bad_X, bad_y, **keywords)
+    for alpha in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="alpha"):
+            model(alpha=alpha).fit(X, y)
+
+
+@pytest.mark.parametrize("ratio", [2.0, -0.5, np.nan])
+def test_estimators_refuse_an_l1_ratio_outside_its_range(ratio: float) -> None:
+    with pytest.raises(ValueError, match="l1_ratio"):
+        ElasticNet(l1_ratio=ratio).fit(*good())
+    with pytest.raises(ValueError, match="l1_ratio"):
+        ElasticNetCV(l1_ratio=[0.5, ratio]).fit(*good())
+
+
+def test_a_column_missing_at_predict_is_named() -> None:
+    X, y = good()
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = Lasso(alpha=0.1).fit(frame, y)
+    with pytest.raises(ValueError, match="c"):
+        model.predict(frame.drop(columns="c"))
+    np.testing.assert_array_equal(
+        model.model_.predict(frame[list("dbca")]), model.model_.predict(frame)
+    )
