@@ -14,6 +14,7 @@ from distreg.cli.plan import plan
 from distreg.cli.predict import predict
 from distreg.cli.run import run
 from distreg.cli.show import show
+from distreg.cli.sync import sync
 
 __all__ = ["app"]
 
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (run, fit, plan, predict, show, compare, init):
+for _command in (run, fit, plan, predict, show, compare, init, sync):
     app.command()(_command)
 
 

@@ -34,7 +34,7 @@ __all__ = [
     "guard",
 ]
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 4
+FAILED, BAD_INPUT, INTERRUPTED, TRACKING_PENDING = 1, 2, 4, 5
 
 Scheduler = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler to run on, tcp://HOST:PORT.")
@@ -88,6 +88,10 @@ def execute(config: PipelineConfig, *, resume: bool, as_json: bool, quiet: bool)
         else:
             print_report(outcome.report, sys.stdout)
             typer.echo(f"Results: {outcome.folder}")
+            if outcome.tracked is not None and not outcome.tracked.pending:
+                typer.echo(f"MLflow: {outcome.tracked.hint}")
+        if outcome.tracked is not None and outcome.tracked.pending:
+            _complain(f"{outcome.tracked.message} Later: distreg sync {outcome.folder}")
     raise typer.Exit(outcome.status)
 
 

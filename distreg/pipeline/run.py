@@ -6,6 +6,7 @@ import difflib
 import os
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -37,8 +38,10 @@ from distreg.pipeline.config import CVConfig, PipelineConfig
 from distreg.pipeline.output import CHECKPOINT, check_output, replace_folder
 from distreg.pipeline.plan import Plan, check_fits, make_plan
 from distreg.pipeline.results import make_models, without_secrets, write_results
+from distreg.pipeline.tracked import finish_tracking, start_tracking
 from distreg.report.summary import summarise
 from distreg.report.tables import make_report
+from distreg.tracking import Tracker, TrackingResult
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -64,12 +67,15 @@ class Outcome:
         Every fit.
     status : int
         `DONE`, `NOT_CERTIFIED` or `TRACKING_PENDING`: the exit code.
+    tracked : TrackingResult or None
+        What became of the tracking; None when it is off.
     """
 
     report: dict[str, Any]
     folder: Path
     result: CVResult
     status: int
+    tracked: TrackingResult | None = None
 
 
 @dataclass(frozen=True)
@@ -116,9 +122,12 @@ def run_pipeline(
     folder = config.output_dir
     note = note or (lambda line: None)
     check_output(folder)
-    with _cluster(config) as client:
+    tracker = _tracker(config, folder)
+    with tracker or nullcontext(), _cluster(config) as client:
         ready = _prepare(config, _resources(config, client))
         check_fits(ready.plan, config)
+        if tracker is not None:
+            start_tracking(tracker, config, ready.dataset, ready.cells, ready.plan)
         checkpoint = FileCheckpoint(folder / CHECKPOINT, _identity(config, ready), resume=resume)
         if resume:
             note("going on from the checkpoint" if checkpoint.resumed else "nothing to resume")
@@ -126,12 +135,31 @@ def run_pipeline(
             client, n_threads=config.cluster.workers, progress=progress, checkpoint=checkpoint
         )
         result = cross_validate(ready.dataset, ready.cells, ready.options, runner)
-    summaries = summarise(result, config.model.selection, labels=list(config.model.l1_ratios))
-    report = make_report(result, summaries, _about(config, ready))
-    models = make_models(config, ready.dataset, result, summaries)
-    replace_folder(folder, lambda new: write_results(new, config, summaries, report, models))
-    status = DONE if result.converged else NOT_CERTIFIED
-    return Outcome(report, folder, result, status)
+        summaries = summarise(result, config.model.selection, labels=list(config.model.l1_ratios))
+        report = make_report(result, summaries, _about(config, ready))
+        models = make_models(config, ready.dataset, result, summaries)
+        replace_folder(folder, lambda new: write_results(new, config, summaries, report, models))
+        tracked = None
+        if tracker is not None:
+            tracked = finish_tracking(tracker, ready.dataset, result, summaries)
+    status = DONE if tracked is None or not tracked.pending else TRACKING_PENDING
+    status = status if result.converged else NOT_CERTIFIED
+    return Outcome(report, folder, result, status, tracked)
+
+
+def _tracker(config: PipelineConfig, folder: Path) -> Tracker | None:
+    """Return a tracker whose store answers; None when tracking is off."""
+    tracking = config.tracking
+    if not tracking.enabled:
+        return None
+    tracker = Tracker(
+        tracking.uri,
+        tracking.experiment or config.name,
+        folder,
+        register_as=tracking.register_as,
+    )
+    tracker.probe()
+    return tracker
 
 
 def _cluster(config: PipelineConfig) -> Any:

@@ -224,13 +224,16 @@ def _warnings(report: Mapping[str, Any]) -> list[str]:
             f"{report['certificates']['n_above_tol']} of the answers have a dual gap above the "
             f"tolerance {report['tol']:g}: raise model.tol, or raise the smallest alpha"
         )
-    for row in report["penalties"]:
-        last = row["choices"]["min"]["index"] == row["n_alphas"] - 1
-        if last and row["n_alphas"] > 1:
-            out.append(
-                f"{row['name']}: the smallest held-out error is at the smallest alpha; the minimum "
-                "may lie beyond: lower model.alpha_min_ratio"
-            )
+    ends = [
+        row["name"]
+        for row in report["penalties"]
+        if row["n_alphas"] > 1 and row["choices"]["min"]["index"] == row["n_alphas"] - 1
+    ]
+    if ends:
+        out.append(
+            f"{', '.join(ends)}: the smallest held-out error is at the smallest alpha, so the "
+            "minimum may lie beyond: lower model.alpha_min_ratio, or give model.alphas"
+        )
     constant = report["constant_features"]
     if constant:
         shown = ", ".join(constant[:5]) + (", ..." if len(constant) > 5 else "")

@@ -216,13 +216,9 @@ def _subject(report: Mapping[str, Any]) -> str:
     """What was fitted on what."""
     data = report.get("data", {})
     target = f"{data['target']} from " if data.get("target") else ""
-    test = f" ({report['n_test']:,} more kept for the test)" if report["n_test"] else ""
     folds = report.get("folds") or f"{report['n_folds']} folds"
     name = f"{report['name']}: " if report.get("name") else ""
-    return (
-        f"{name}{target}{report['n_features']:,} features, {report['n_samples']:,} rows{test}, "
-        f"{folds}"
-    )
+    return f"{name}{target}{report['n_features']:,} features, {report['n_samples']:,} rows, {folds}"
 
 
 def _table(report: Mapping[str, Any], console: Console) -> Table:

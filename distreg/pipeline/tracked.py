@@ -1,0 +1,98 @@
+"""What a run tells its tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from distreg.cv import CVResult
+from distreg.data.dataset import Dataset
+from distreg.data.folds import Cells
+from distreg.pipeline.config import PipelineConfig
+from distreg.pipeline.plan import Plan
+from distreg.report.summary import PenaltySummary
+from distreg.tracking import DatasetInfo, Tracker, TrackingResult
+
+__all__ = ["finish_tracking", "start_tracking"]
+
+
+def start_tracking(
+    tracker: Tracker, config: PipelineConfig, dataset: Dataset, cells: Cells, plan: Plan
+) -> None:
+    """Begin the run, with all settings as parameters."""
+    model = config.model
+    test = config.test
+    params = {
+        "loss": model.loss,
+        "penalties": ",".join(model.l1_ratios),
+        "n_alphas": len(model.alphas or ()) or model.n_alphas,
+        "alpha_min_ratio": model.alpha_min_ratio,
+        "cv": cells.description,
+        "cv_folds": model.cv.folds,
+        "cv_kind": model.cv.kind,
+        "cv_seed": model.cv.seed,
+        "test_fraction": None if test is None else test.fraction,
+        "test_kind": None if test is None else test.kind,
+        "selection": model.selection,
+        "standardize": model.standardize,
+        "fit_intercept": model.fit_intercept,
+        "tol": model.tol,
+        "missing": config.data.missing,
+        "solver": plan.driver,
+        "cluster": config.cluster.kind,
+        "n_rows": dataset.n_rows,
+        "n_features": dataset.n_features,
+        "data_digest": dataset.digest,
+    }
+    info = DatasetInfo(
+        name=dataset.name,
+        digest=dataset.digest,
+        source=config.data.path,
+        n_rows=dataset.n_rows,
+        n_features=dataset.n_features,
+        target=config.data.target,
+        columns=_types(dataset),
+    )
+    tracker.start(config.name, params, info)
+
+
+def finish_tracking(
+    tracker: Tracker,
+    dataset: Dataset,
+    result: CVResult,
+    summaries: Sequence[PenaltySummary],
+) -> TrackingResult:
+    """Send everything; the output folder is complete."""
+    for summary in summaries:
+        tracker.record(summary)
+    return tracker.finish(
+        result.cost,
+        input_example=_typical_row(dataset, result),
+        params={"n_samples": result.n_samples, "n_test": result.n_test},
+    )
+
+
+def _types(dataset: Dataset) -> dict[str, str]:
+    """MLflow type of each column that the model reads."""
+    columns = dataset.columns
+    if columns is None:
+        return dict.fromkeys(dataset.feature_names, "double")
+    types = dict.fromkeys(columns.numeric, "double")
+    for name in columns.categorical:
+        kinds = {type(level) for level in columns.levels[name]}
+        plain = {frozenset({bool}): "boolean", frozenset({int}): "long"}
+        types[name] = plain.get(frozenset(kinds), "string")
+    return types
+
+
+def _typical_row(dataset: Dataset, result: CVResult) -> Any:
+    """One row of means and first levels, as it would be given to predict."""
+    import pandas as pd
+
+    columns = dataset.columns
+    means = dict(zip(result.feature_names, map(float, result.feature_mean), strict=True))
+    if columns is None:
+        return pd.DataFrame([means])
+    row: dict[str, Any] = {name: means[name] for name in columns.numeric}
+    row |= {name: columns.levels[name][0] for name in columns.categorical if columns.levels[name]}
+    return pd.DataFrame([row])
