@@ -99,7 +99,7 @@ def resolve(uri: str | None, output: Path) -> Target:
     if scheme in ("http", "https"):
         return _server(uri)
     if scheme == "sqlite":
-        place = uri.split(":", 1)[1].removeprefix("///")
+        place = uri.partition(":///")[2]
         if not place or "?" in place:
             raise InputError(f"tracking URI {uri!r} names no file. Use sqlite:///PATH/mlflow.db.")
         file = Path(place).absolute()

@@ -1,7 +1,7 @@
 """From a journal to MLflow. Every step may be repeated: nothing is logged twice.
 
 Runs are found again by the tag ``distreg.key``; metrics carry the journal's times, parameters their
-first value, files their names; the model is remembered in a tag.
+first value, files their names; models and versions are found by their run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Uploader", "bring_home"]
 
 KEY_TAG = "distreg.key"
-MODEL_TAG = "distreg.model_id"
 PER_REQUEST = 1000
 PARAMS_PER_REQUEST = 100
 LONGEST_PARAM, LONGEST_TAG = 6000, 5000
@@ -231,25 +230,34 @@ class Uploader:
         about = finish.get("model")
         if about is None:
             return None
-        known = self._client.get_run(run_id).data.tags.get(MODEL_TAG)
-        if known:
-            return str(known)
+        model_id = self._known_model(run_id)
         path = self._journal.output / about["path"]
-        if not path.is_dir() or fingerprint(path) != about["sha256"]:
-            return None
-        from distreg import flavor
-        from distreg.model import LinearModel
+        if model_id is None and path.is_dir() and fingerprint(path) == about["sha256"]:
+            from distreg import flavor
+            from distreg.model import LinearModel
 
-        model = LinearModel.load(path)
-        info = flavor.log_model(
-            model, name=about["name"], run_id=run_id, input_example=_example(self._journal)
-        )
-        model_id = str(info.model_id)
-        self._client.set_tag(run_id, MODEL_TAG, model_id)
-        if about.get("register_as"):
+            example = _example(self._journal)
+            info = flavor.log_model(
+                LinearModel.load(path), name=about["name"], run_id=run_id, input_example=example
+            )
+            model_id = str(info.model_id)
+        if model_id is not None and about.get("register_as"):
             version = self._register(about["register_as"], model_id, run_id)
             self._client.set_tag(run_id, "distreg.registered", f"{about['register_as']}/{version}")
         return model_id
+
+    def _known_model(self, run_id: str) -> str | None:
+        """The model that an earlier attempt logged; what it left half done is deleted."""
+        from mlflow.entities import LoggedModelStatus
+
+        found = self._client.search_logged_models(
+            [self.experiment_id], filter_string=f"source_run_id = '{run_id}'"
+        )
+        ready = [model.model_id for model in found if model.status == LoggedModelStatus.READY]
+        for model in found:
+            if model.status != LoggedModelStatus.READY:
+                self._client.delete_logged_model(model.model_id)
+        return str(ready[0]) if ready else None
 
     def _register(self, name: str, model_id: str, run_id: str) -> str:
         """A new version of the registered model `name`."""
@@ -260,6 +268,9 @@ class Uploader:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        query = f"name = '{name}' and run_id = '{run_id}'"
+        for known in self._client.search_model_versions(query):
+            return str(known.version)
         source = f"models:/{model_id}"
         made = self._client.create_model_version(name, source, run_id=run_id, model_id=model_id)
         return str(made.version)
@@ -275,7 +286,7 @@ def bring_home(journal: Journal) -> None:
 
 def clean_key(key: str) -> str:
     """A name that MLflow accepts."""
-    return re.sub(r"[^\w\-. :/]", "_", key)[:250]
+    return re.sub(r"[^\w\-. :/]", "_", key, flags=re.ASCII)[:250]
 
 
 def _finite(value: float | None) -> TypeGuard[float]:
