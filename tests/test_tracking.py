@@ -734,6 +734,29 @@ def test_sync_asks_for_a_password_that_the_journal_does_not_keep(tmp_path: Path)
         sync(tmp_path)
 
 
+# --- several processes ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_processes_that_make_the_same_store_at_once(tmp_path: Path) -> None:
+    root, output = str(Path(__file__).parents[1]), tmp_path / "runs" / "a"
+    script = (
+        f"import sys; sys.path[:0] = [{root!r}]\n"
+        "from pathlib import Path\n"
+        "from distreg.tracking import Tracker\n"
+        f"with Tracker(None, 'together', Path({str(output)!r}) / sys.argv[1]) as tracker:\n"
+        "    tracker.start(sys.argv[1], {})\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", script, str(k)]) for k in range(4)]
+    assert [process.wait(timeout=120) for process in processes] == [0] * 4
+    target = resolve(None, output / "0")
+    with open_session(target) as client:
+        experiment = client.get_experiment_by_name("together")
+        assert experiment is not None
+        found = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.run_name for run in found) == ["0", "1", "2", "3"]
+
+
 # --- a real server --------------------------------------------------------------------------------
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distreg.tracking.target import Target
@@ -30,6 +33,7 @@ DEFAULTS = {
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+LOCK_SECONDS = 60.0
 LOGGERS = ("mlflow", "alembic", "urllib3.connectionpool")
 
 
@@ -58,7 +62,9 @@ def open_session(target: Target) -> Iterator[MlflowClient]:
             earlier = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
             mlflow.set_tracking_uri(target.uri)
             try:
-                yield mlflow.MlflowClient(tracking_uri=target.uri)
+                with _one_at_a_time(target):
+                    client = mlflow.MlflowClient(tracking_uri=target.uri)
+                yield client
             finally:
                 # None, which the type hint leaves out, means: not set
                 mlflow.set_tracking_uri(earlier)  # type: ignore[arg-type]
@@ -70,3 +76,24 @@ def open_session(target: Target) -> Iterator[MlflowClient]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = old
+
+
+@contextmanager
+def _one_at_a_time(target: Target) -> Iterator[None]:
+    """Let one process open a SQLite store: eight that make its tables at once ruin it (measured).
+
+    Another process that holds the lock for longer than making the tables takes is not waited for.
+    """
+    if not target.uri.startswith("sqlite:///"):
+        yield
+        return
+    file = Path(target.uri.removeprefix("sqlite:///"))
+    with open(file.with_name(f".{file.name}.lock"), "a") as lock:
+        for _ in range(int(LOCK_SECONDS / 0.1)):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+        # closing the file gives the lock back
+        yield
