@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
+from distreg.curve import FoldFit, curve
 from distreg.exceptions import InputError
 from distreg.moments import Layout, Moments
+from distreg.options import PathOptions, as_grids, check_options
 from distreg.passes import Cost, PassRunner, single_threaded_blas
 from distreg.path import PathResult, alpha_grid, fit_path
 from distreg.penalties import Penalty, normalised_factor
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
     from distreg.data.folds import Cells
 
-__all__ = ["CVResult", "PathOptions", "cross_validate"]
+__all__ = ["CVResult", "cross_validate"]
 
 FEWEST_GROUPS = 4
 """Groups that stay for parallel work, however large their states."""
@@ -109,42 +111,6 @@ class CVResult:
         return full and bool(np.all(np.isnan(folds) | (folds <= self.tol)))
 
 
-@dataclass(frozen=True)
-class PathOptions:
-    """What to fit on every training set.
-
-    Attributes
-    ----------
-    l1_ratios : sequence of float
-        One path each; 1 is L1, 0 is L2.
-    alphas : array or sequence of arrays, optional
-        Penalty strengths, one array for all l1_ratios or one for each; default: a geometric grid
-        from the full data, the same for all folds.
-    n_alphas : int
-        Size of the default grid.
-    alpha_min_ratio : float, optional
-        Last alpha of the default grid over its first; default 1e-4 with more rows than features,
-        else 1e-2.
-    penalty_factor : (p,) array, optional
-        Multiplies alpha for each feature, rescaled to sum to p; 0 is unpenalised. Default 1.
-    standardize : bool
-        The penalty acts on ``w_j sd_j``, with the standard deviation of each training set.
-    fit_intercept : bool
-        Whether to fit an (unpenalised) intercept.
-    tol : float
-        Tolerance on dual_gap / null_objective above which an answer counts as not converged.
-    """
-
-    l1_ratios: Sequence[float] = (1.0,)
-    alphas: np.ndarray | Sequence[np.ndarray] | None = None
-    n_alphas: int = 100
-    alpha_min_ratio: float | None = None
-    penalty_factor: np.ndarray | None = None
-    standardize: bool = False
-    fit_intercept: bool = True
-    tol: float = 1e-6
-
-
 def cross_validate(
     dataset: Dataset, cells: Cells, options: PathOptions, runner: PassRunner
 ) -> CVResult:
@@ -198,7 +164,7 @@ def cross_validate(
     runner.cost.path_seconds += time.perf_counter() - start
     return CVResult(
         paths=paths,
-        **_curve(fitted, len(paths), grids[0].size),
+        **curve(fitted, len(paths), grids[0].size),
         n_samples=full.n_rows,
         n_test=int(moments.count[cells.test].sum()),
         weight_sum=full.weight,
@@ -237,64 +203,9 @@ def _fitted_groups(dataset: Dataset, cells: Cells) -> Dataset:
     return dataset.regroup(max(FEWEST_GROUPS, dataset.nbytes // (4 * max(state, 1))))
 
 
-def check_options(options: PathOptions, n_features: int) -> None:
-    """Raise InputError for an option out of range; reads no data."""
-    for ratio in options.l1_ratios:
-        if not 0.0 <= ratio <= 1.0:
-            raise InputError(
-                f"l1_ratio={ratio} is outside [0, 1]; 1 is L1 (lasso), 0 is L2 (ridge)"
-            )
-    if len(options.l1_ratios) == 0:
-        raise InputError("no l1_ratio was given; give at least one value in [0, 1]")
-    if options.alphas is None:
-        if options.n_alphas < 1:
-            raise InputError(f"n_alphas={options.n_alphas} is not positive")
-        ratio_given = options.alpha_min_ratio
-        if ratio_given is not None and not 0.0 < ratio_given < 1.0:
-            raise InputError(f"alpha_min_ratio={ratio_given} is outside (0, 1)")
-    else:
-        _check_alphas(options)
-    if not options.tol > 0:
-        raise InputError(f"tol={options.tol} is not positive")
-    if options.penalty_factor is not None:
-        factor = np.asarray(options.penalty_factor, dtype=np.float64)
-        if factor.shape != (n_features,):
-            raise InputError(
-                f"penalty_factor has shape {factor.shape}; it needs one value for each of the "
-                f"{n_features} features"
-            )
-        if not np.all(np.isfinite(factor) & (factor >= 0)):
-            raise InputError("penalty_factor must be finite and not negative; 0 means unpenalised")
-
-
-def _check_alphas(options: PathOptions) -> None:
-    grids = _as_grids(options)
-    if len({grid.size for grid in grids}) != 1 or grids[0].size == 0:
-        raise InputError("alphas must hold the same number of values, at least one, per l1_ratio")
-    for grid in grids:
-        single_zero = grid.size == 1 and grid[0] == 0.0
-        if not np.all(np.isfinite(grid)) or (np.any(grid <= 0) and not single_zero):
-            bad = grid[~(np.isfinite(grid) & (grid > 0))][0]
-            raise InputError(f"alpha={bad} is not positive and finite; every alpha must be > 0")
-
-
-def _as_grids(options: PathOptions) -> list[np.ndarray]:
-    """The given alphas, one descending array for each l1_ratio."""
-    alphas = options.alphas
-    assert alphas is not None
-    several = len(alphas) > 0 and np.ndim(alphas[0]) == 1
-    given = list(alphas) if several else [alphas] * len(options.l1_ratios)
-    if len(given) != len(options.l1_ratios):
-        raise InputError(
-            f"alphas has {len(given)} rows; it needs one for each of the {len(options.l1_ratios)} "
-            "l1_ratios, or be one-dimensional"
-        )
-    return [np.sort(np.asarray(grid, dtype=np.float64))[::-1] for grid in given]
-
-
 def _grids(full: TrainingMoments, penalty: Penalty, options: PathOptions) -> tuple[np.ndarray, ...]:
     if options.alphas is not None:
-        return tuple(_as_grids(options))
+        return tuple(as_grids(options))
     return tuple(
         alpha_grid(full, penalty, ratio, options.n_alphas, options.alpha_min_ratio)
         for ratio in options.l1_ratios
@@ -309,23 +220,13 @@ def _problem(
     return training, penalty
 
 
-@dataclass(frozen=True)
-class _FoldFit:
-    """Held-out error (L, A), weight, relative gaps (L, A) and supports (L, A, p) of one fold."""
-
-    error: np.ndarray
-    weight: float
-    gap: np.ndarray
-    support: np.ndarray
-
-
 def _fit_fold(
     moments: CellMoments,
     train: np.ndarray,
     held_out: np.ndarray,
     options: PathOptions,
     grids: Sequence[np.ndarray],
-) -> _FoldFit:
+) -> FoldFit:
     """All paths of one training set, scored on its held-out cells."""
     factor = normalised_factor(options.penalty_factor, moments.n_features)
     training, penalty = _problem(moments, train, options, factor)
@@ -336,54 +237,7 @@ def _fit_fold(
         errors.append(total / weight if weight > 0 else np.full(grid.size, np.nan))
         gaps.append(path.relative_gap)
         supports.append(path.coef != 0)
-    return _FoldFit(np.array(errors), weight, np.array(gaps), np.array(supports))
-
-
-def _curve(folds: Sequence[_FoldFit], n_paths: int, n_alphas: int) -> dict[str, np.ndarray]:
-    """Mean and standard error over folds, weighted by the held-out weight, as glmnet computes them.
-
-    ``cv_se = sqrt(sum_k W_k (e_k - mean)^2 / sum_k W_k / (K - 1))``.
-    """
-    nothing = np.full((n_paths, n_alphas), np.nan)
-    scored = [fold for fold in folds if fold.weight > 0]
-    if not scored:
-        return {
-            "cv_mean": nothing,
-            "cv_se": nothing,
-            "fold_error": np.empty((0, n_paths, n_alphas)),
-            "fold_weight": np.empty(0),
-            "support_stability": nothing,
-            "fold_dual_gap": nothing,
-        }
-    error = np.array([fold.error for fold in scored])
-    weight = np.array([fold.weight for fold in scored])
-    mean = np.average(error, axis=0, weights=weight)
-    se = nothing
-    if len(scored) > 1:
-        variance = np.average((error - mean) ** 2, axis=0, weights=weight)
-        se = np.sqrt(variance / (len(scored) - 1))
-    return {
-        "cv_mean": mean,
-        "cv_se": se,
-        "fold_error": error,
-        "fold_weight": weight,
-        "support_stability": _stability(np.array([fold.support for fold in scored])),
-        "fold_dual_gap": np.max([fold.gap for fold in scored], axis=0),
-    }
-
-
-def _stability(support: np.ndarray) -> np.ndarray:
-    """Mean Jaccard similarity over pairs of folds of (K, L, A, p) supports; empty ones agree."""
-    n_folds = support.shape[0]
-    if n_folds < 2:
-        return np.full(support.shape[1:3], np.nan)
-    flags = support.astype(np.float32).transpose(1, 2, 0, 3)
-    common = flags @ flags.transpose(0, 1, 3, 2)
-    size = np.diagonal(common, axis1=2, axis2=3)
-    union = size[..., :, None] + size[..., None, :] - common
-    similarity = np.divide(common, union, out=np.ones_like(common), where=union > 0)
-    upper = np.triu_indices(n_folds, 1)
-    return np.asarray(similarity[..., upper[0], upper[1]].mean(axis=-1), dtype=np.float64)
+    return FoldFit(np.array(errors), weight, np.array(gaps), np.array(supports))
 
 
 def _test_scores(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from distreg.cluster import check_versions
 from distreg.data.block import Block, Group
 
 if TYPE_CHECKING:
@@ -186,13 +187,14 @@ class PassRunner:
         self.progress: Progress = progress or (lambda stage, done, total: None)
         self.checkpoint = checkpoint
         self.cost = Cost()
+        self._client_checked = False
 
     def run(self, reduction: Reduction[S, R], dataset: Dataset) -> R:
         """Read every block of `dataset` once."""
         start = time.perf_counter()
         stage = f"pass {self.cost.n_passes + 1}: {reduction.name}"
         groups = dataset.groups
-        client = None if dataset.in_memory else self.client
+        client = None if dataset.in_memory else self._checked_client()
         state: Any = None
         for first in range(0, len(groups), SEGMENT_GROUPS):
             part = self._segment(
@@ -203,6 +205,14 @@ class PassRunner:
         self.cost.n_passes += 1
         self.cost.pass_seconds += time.perf_counter() - start
         return result
+
+    def _checked_client(self) -> Client | None:
+        """The client, after a look at its workers: one that lacks distreg would hang the pass."""
+        if self.client is not None and not self._client_checked:
+            versions: Any = self.client.get_versions(packages=["distreg"])
+            check_versions(versions)
+            self._client_checked = True
+        return self.client
 
     def _segment(
         self,

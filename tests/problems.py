@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from distreg.cv import CVResult, PathOptions, cross_validate
+from distreg.cv import CVResult, cross_validate
 from distreg.data.arrays import from_arrays
 from distreg.data.block import Block, Group
 from distreg.data.dataset import Dataset
 from distreg.data.folds import make_cells
+from distreg.options import PathOptions
 from distreg.passes import PassRunner
 
 Array = np.ndarray

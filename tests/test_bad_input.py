@@ -19,11 +19,12 @@ import pytest
 from problems import Case, dataset, fit
 from scipy import sparse
 
-from distreg.cv import CVResult, PathOptions, cross_validate
+from distreg.cv import CVResult, cross_validate
 from distreg.data.arrays import from_arrays
 from distreg.data.folds import KFold, check_cv, make_cells
 from distreg.estimators import ElasticNet, ElasticNetCV, Lasso, Ridge
 from distreg.exceptions import DataError, IllConditionedWarning, InputError
+from distreg.options import PathOptions
 from distreg.passes import PassRunner
 
 N, P = 60, 4

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from problems import Case, dataset, fit, named_cases
 
 from distreg.cluster import open_cluster
-from distreg.cv import CVResult, PathOptions, cross_validate
+from distreg.cv import CVResult, cross_validate
 from distreg.data.folds import (
     GivenFolds,
     KFold,
@@ -24,6 +24,7 @@ from distreg.data.folds import (
     TimeSeriesSplit,
     make_cells,
 )
+from distreg.options import PathOptions
 from distreg.passes import PassRunner
 
 CASES = {case.name: case for case in named_cases()}

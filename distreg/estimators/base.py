@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 import distreg
 from distreg import exceptions
 from distreg.cluster import active_client
-from distreg.cv import CVResult, PathOptions, cross_validate
+from distreg.cv import CVResult, cross_validate
 from distreg.data.columns import Columns
 from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells, make_cells
@@ -28,6 +28,7 @@ from distreg.estimators import checks
 from distreg.estimators.inputs import as_dataset, as_features, is_dask, target_name
 from distreg.estimators.scoring import lazy_r2
 from distreg.model import LinearModel
+from distreg.options import PathOptions
 from distreg.passes import PassRunner
 
 __all__ = ["BaseLinear", "ConvergenceWarning", "Fitted"]

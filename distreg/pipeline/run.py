@@ -17,7 +17,7 @@ import numpy as np
 
 from distreg import __version__
 from distreg.cluster import Resources, open_cluster, resources_of
-from distreg.cv import CVResult, PathOptions, cross_validate
+from distreg.cv import CVResult, cross_validate
 from distreg.data.dataset import Dataset
 from distreg.data.files import read_dataset
 from distreg.data.folds import (
@@ -32,6 +32,7 @@ from distreg.data.folds import (
     make_cells,
 )
 from distreg.exceptions import ConfigError
+from distreg.options import PathOptions
 from distreg.passes import PassRunner, Progress
 from distreg.pipeline.checkpoint import FileCheckpoint
 from distreg.pipeline.config import CVConfig, PipelineConfig

@@ -1,0 +1,103 @@
+"""What to fit on every training set, and whether that makes sense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from distreg.exceptions import InputError
+
+__all__ = ["PathOptions", "as_grids", "check_options"]
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """What to fit on every training set.
+
+    Attributes
+    ----------
+    l1_ratios : sequence of float
+        One path each; 1 is L1, 0 is L2.
+    alphas : array or sequence of arrays, optional
+        Penalty strengths, one array for all l1_ratios or one for each; default: a geometric grid
+        from the full data, the same for all folds.
+    n_alphas : int
+        Size of the default grid.
+    alpha_min_ratio : float, optional
+        Last alpha of the default grid over its first; default 1e-4 with more rows than features,
+        else 1e-2.
+    penalty_factor : (p,) array, optional
+        Multiplies alpha for each feature, rescaled to sum to p; 0 is unpenalised. Default 1.
+    standardize : bool
+        The penalty acts on ``w_j sd_j``, with the standard deviation of each training set.
+    fit_intercept : bool
+        Whether to fit an (unpenalised) intercept.
+    tol : float
+        Tolerance on dual_gap / null_objective above which an answer counts as not converged.
+    """
+
+    l1_ratios: Sequence[float] = (1.0,)
+    alphas: np.ndarray | Sequence[np.ndarray] | None = None
+    n_alphas: int = 100
+    alpha_min_ratio: float | None = None
+    penalty_factor: np.ndarray | None = None
+    standardize: bool = False
+    fit_intercept: bool = True
+    tol: float = 1e-6
+
+
+def check_options(options: PathOptions, n_features: int) -> None:
+    """Raise InputError for an option out of range; reads no data."""
+    for ratio in options.l1_ratios:
+        if not 0.0 <= ratio <= 1.0:
+            raise InputError(
+                f"l1_ratio={ratio} is outside [0, 1]; 1 is L1 (lasso), 0 is L2 (ridge)"
+            )
+    if len(options.l1_ratios) == 0:
+        raise InputError("no l1_ratio was given; give at least one value in [0, 1]")
+    if options.alphas is None:
+        if options.n_alphas < 1:
+            raise InputError(f"n_alphas={options.n_alphas} is not positive")
+        ratio_given = options.alpha_min_ratio
+        if ratio_given is not None and not 0.0 < ratio_given < 1.0:
+            raise InputError(f"alpha_min_ratio={ratio_given} is outside (0, 1)")
+    else:
+        _check_alphas(options)
+    if not options.tol > 0:
+        raise InputError(f"tol={options.tol} is not positive")
+    if options.penalty_factor is not None:
+        factor = np.asarray(options.penalty_factor, dtype=np.float64)
+        if factor.shape != (n_features,):
+            raise InputError(
+                f"penalty_factor has shape {factor.shape}; it needs one value for each of the "
+                f"{n_features} features"
+            )
+        if not np.all(np.isfinite(factor) & (factor >= 0)):
+            raise InputError("penalty_factor must be finite and not negative; 0 means unpenalised")
+
+
+def _check_alphas(options: PathOptions) -> None:
+    grids = as_grids(options)
+    if len({grid.size for grid in grids}) != 1 or grids[0].size == 0:
+        raise InputError("alphas must hold the same number of values, at least one, per l1_ratio")
+    for grid in grids:
+        single_zero = grid.size == 1 and grid[0] == 0.0
+        if not np.all(np.isfinite(grid)) or (np.any(grid <= 0) and not single_zero):
+            bad = grid[~(np.isfinite(grid) & (grid > 0))][0]
+            raise InputError(f"alpha={bad} is not positive and finite; every alpha must be > 0")
+
+
+def as_grids(options: PathOptions) -> list[np.ndarray]:
+    """The given alphas, one descending array for each l1_ratio."""
+    alphas = options.alphas
+    assert alphas is not None
+    several = len(alphas) > 0 and np.ndim(alphas[0]) == 1
+    given = list(alphas) if several else [alphas] * len(options.l1_ratios)
+    if len(given) != len(options.l1_ratios):
+        raise InputError(
+            f"alphas has {len(given)} rows; it needs one for each of the {len(options.l1_ratios)} "
+            "l1_ratios, or be one-dimensional"
+        )
+    return [np.sort(np.asarray(grid, dtype=np.float64))[::-1] for grid in given]
