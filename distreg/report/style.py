@@ -72,7 +72,7 @@ def alpha_axis(ax: Axes, alphas: np.ndarray) -> None:
     ax.set_xlim(high * (high / low) ** 0.02, low)
     ax.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    if high / low > 1e4:
+    if high / low > 900:
         ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("penalty strength alpha  (strong to weak)")
 
