@@ -35,12 +35,15 @@ class Resources:
         Bytes that each of them may use (the smallest limit of all).
     client_limit : int
         Bytes that this process may use.
+    client_threads : int
+        Threads of this process.
     """
 
     workers: int
     threads: int
     memory_limit: int
     client_limit: int
+    client_threads: int
 
 
 def resources_of(
@@ -53,7 +56,7 @@ def resources_of(
     client : Client or None
         As `open_cluster` gives it.
     workers : int, optional
-        Number of threads when there is no client.
+        Number of threads of this process.
     memory_limit : str or int, optional
         Of this process when there is no client; what is free on the machine by default.
     """
@@ -63,15 +66,17 @@ def resources_of(
     from distributed.system import MEMORY_LIMIT
 
     free = min(int(MEMORY_LIMIT), int(psutil.virtual_memory().available))
+    threads = workers or int(CPU_COUNT)
     if client is None:
         own = free if memory_limit is None else min(int(parse_bytes(memory_limit)), free)
-        return Resources(0, workers or int(CPU_COUNT), own, own)
+        return Resources(0, threads, own, own, threads)
     found = client.scheduler_info(n_workers=-1)["workers"].values()
     return Resources(
         workers=len(found),
         threads=max(int(worker["nthreads"]) for worker in found),
         memory_limit=min(int(worker["memory_limit"] or free) for worker in found),
         client_limit=free,
+        client_threads=threads,
     )
 
 

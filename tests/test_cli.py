@@ -69,6 +69,7 @@ def pipeline(tmp_path: Path, data: Path) -> Path:
         "test: 0.2\n"
         "model: {n_alphas: 20, cv: 4}\n"
         "tracking: {enabled: false}\n"
+        "output: {figures: false}\n"
     )
     return path
 
@@ -151,7 +152,7 @@ def test_init_for_own_data(cli: Cli, tmp_path: Path, data: Path) -> None:
 
 
 def test_run_leaves_everything_behind(cli: Cli, pipeline: Path, tmp_path: Path) -> None:
-    done = cli("run", pipeline)
+    done = cli("run", pipeline, "--set", "output.figures=true")
     assert done.exit_code == 0, done.stderr
     folder = tmp_path / "runs" / "p"
     report = json.loads((folder / "report.json").read_text())
@@ -198,6 +199,7 @@ def test_fit_is_run_without_a_file(cli: Cli, pipeline: Path, data: Path, tmp_pat
     done = cli(
         "fit", data, "--target", "y", "--penalty", "l1,l2,elasticnet", "--cv", "4", "--test", "0.2",
         "--exclude", "g", "--set", "model.n_alphas=20", "--tracking-uri", "none", "-o", "two",
+        "--set", "output.figures=false",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     for name in ("coefficients.csv", "path.csv"):

@@ -43,7 +43,7 @@ model:
   tol: 1e-5
 cluster: {kind: processes, workers: 2, memory_limit: 500MB}
 tracking: {enabled: false, uri: "sqlite:///x.db", experiment: e, register_as: m}
-output: {dir: out}
+output: {dir: out, figures: false}
 """
 
 

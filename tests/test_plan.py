@@ -55,8 +55,10 @@ def plan_of(sizes: Sizes, resources: Resources, *settings: str) -> tuple[Plan, P
     return make_plan(config, sizes, cells, resources), config  # type: ignore[arg-type]
 
 
-LOCAL = Resources(workers=0, threads=2, memory_limit=8 * GB, client_limit=8 * GB)
-CLUSTER = Resources(workers=4, threads=1, memory_limit=2 * GB, client_limit=8 * GB)
+LOCAL = Resources(workers=0, threads=2, memory_limit=8 * GB, client_limit=8 * GB, client_threads=2)
+CLUSTER = Resources(
+    workers=4, threads=1, memory_limit=2 * GB, client_limit=8 * GB, client_threads=2
+)
 
 
 def test_counts() -> None:
@@ -94,17 +96,17 @@ def test_workers_are_planned_apart_from_the_client() -> None:
     assert plan.client_bytes != plan.peak_bytes
     local, _ = plan_of(Sizes(1000), LOCAL)
     assert local.client_bytes == local.peak_bytes
-    more, _ = plan_of(Sizes(1000), Resources(4, 4, 2 * GB, 8 * GB))
+    more, _ = plan_of(Sizes(1000), Resources(4, 4, 2 * GB, 8 * GB, 2))
     assert more.peak_bytes > plan.peak_bytes
 
 
 @pytest.mark.parametrize(
     ("n_features", "resources", "settings", "remedy"),
     [
-        (5000, CLUSTER, ["cluster.kind=processes", "model.cv=10"], "cluster.memory_limit"),
+        (4500, CLUSTER, ["cluster.kind=processes", "model.cv=10"], "cluster.memory_limit"),
         (5000, CLUSTER, ["cluster.address=tcp://h:1"], "workers with"),
         (9000, LOCAL, ["model.cv=10"], "at most"),
-        (4000, Resources(0, 8, 8 * GB, 8 * GB), ["model.cv=5"], "cluster.workers"),
+        (4000, Resources(0, 8, 8 * GB, 8 * GB, 8), ["model.cv=5"], "cluster.workers"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -120,7 +122,7 @@ def test_what_does_not_fit_is_refused(
 
 
 @pytest.mark.parametrize("n_features", [3000, 4000, 6000])
-@pytest.mark.parametrize("resources", [LOCAL, Resources(0, 8, 8 * GB, 8 * GB)])
+@pytest.mark.parametrize("resources", [LOCAL, Resources(0, 8, 8 * GB, 8 * GB, 8)])
 def test_each_proposed_setting_would_do(n_features: int, resources: Resources) -> None:
     plan, config = plan_of(Sizes(n_features), resources, "model.cv=20")
     if plan.fits:
@@ -132,7 +134,7 @@ def test_each_proposed_setting_would_do(n_features: int, resources: Resources) -
     for setting in re.findall(r"--set ([\w.]+=\d+)", said):
         key, value = setting.split("=")
         threads = int(value) if key == "cluster.workers" else resources.threads
-        offered = Resources(0, threads, resources.memory_limit, resources.client_limit)
+        offered = Resources(0, threads, resources.memory_limit, resources.client_limit, threads)
         again, config = plan_of(Sizes(n_features), offered, "model.cv=20", setting)
         check_fits(again, config)
     features = int(re.findall(r"at most ([\d,]+) features", said)[0].replace(",", ""))

@@ -61,10 +61,14 @@ def apply_flags(
 ) -> None:
     """Put the common flags into the document."""
     if scheduler is not None:
-        value = {"kind": "scheduler", "address": scheduler}
+        known = document.data.get("cluster")
+        kept = (
+            {"timeout": known["timeout"]} if isinstance(known, dict) and "timeout" in known else {}
+        )
+        value = {"kind": "scheduler", "address": scheduler, **kept}
         document.set("cluster", value, f"--scheduler {scheduler}")
     if output is not None:
-        document.set("output", {"dir": output}, f"--output {output}")
+        document.set("output.dir", output, f"--output {output}")
     if tracking_uri == "none":
         document.set("tracking.enabled", False, "--tracking-uri none")
     elif tracking_uri is not None:

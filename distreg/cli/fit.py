@@ -86,7 +86,7 @@ def fit(  # noqa: PLR0913 - the flags of the command
             if value is not None:
                 items = [item.strip() for item in value.split(",")]
                 document.set(key, items, f"--{flag} {value}")
-        apply_settings(document, settings or ())
         apply_flags(document, scheduler, output, tracking_uri)
+        apply_settings(document, settings or ())
         config = build_config(document)
     execute(config, resume=resume, as_json=as_json, quiet=quiet)

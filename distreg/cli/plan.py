@@ -23,8 +23,8 @@ def plan(
         from distreg.pipeline.config import apply_settings, build_config, open_document
 
         document = open_document(file)
-        apply_settings(document, settings or ())
         apply_flags(document, scheduler, output, None)
+        apply_settings(document, settings or ())
         config = build_config(document)
 
         from distreg.pipeline.plan import check_fits

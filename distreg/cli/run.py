@@ -37,7 +37,7 @@ def run(
         from distreg.pipeline.config import apply_settings, build_config, open_document
 
         document = open_document(file)
-        apply_settings(document, settings or ())
         apply_flags(document, scheduler, output, tracking_uri)
+        apply_settings(document, settings or ())
         config = build_config(document)
     execute(config, resume=resume, as_json=as_json, quiet=quiet)

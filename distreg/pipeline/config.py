@@ -213,6 +213,7 @@ class OutputConfig(_Section):
     """Where the results go. Without `dir`: runs/<name>."""
 
     dir: Annotated[str, Field(min_length=1)] | None = None
+    figures: bool = True
 
 
 class PipelineConfig(_Section):

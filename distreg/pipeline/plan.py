@@ -25,6 +25,11 @@ BLOCK_COPIES = 3
 """Copies of a block that exist at once: as stored, decoded, centred and weighted."""
 
 
+FULL_COPIES, SET_COPIES, GAP_COPIES = 6, 13, 3
+"""Matrices of p x p numbers (measured): for the full data, for each training set that is being
+fitted, and, with missing indicators counted in p, for each training set with gaps."""
+
+
 @dataclass(frozen=True)
 class Memory:
     """What memory depends on.
@@ -37,8 +42,8 @@ class Memory:
         Cells of rows, folds, and (l1_ratio, alpha) pairs.
     n_groups, block_bytes, input_bytes : int
         Tasks, the largest block, and the Dask inputs of the largest task.
-    threads : int
-        In each worker.
+    threads, path_threads : int
+        In each worker, and in this process after the pass.
     local : bool
         True on threads of this process.
     """
@@ -53,6 +58,7 @@ class Memory:
     block_bytes: int
     input_bytes: int
     threads: int
+    path_threads: int
     local: bool
 
     @property
@@ -66,16 +72,21 @@ class Memory:
     def worker(self) -> int:
         """Each thread holds a block and a state; finished states wait for their neighbours."""
         busy = min(self.threads, max(self.n_groups, 1))
-        waiting = math.ceil(math.log2(max(self.n_groups, 1))) + 1
+        # finished neighbours are combined first, which leaves about half the depth of the tree
+        waiting = math.ceil(math.log2(max(self.n_groups, 1)) / 2) + 1
         each = BLOCK_COPIES * self.block_bytes + self.input_bytes + self.state
         return BASE_BYTES + busy * each + waiting * self.state
 
     @property
     def client(self) -> int:
-        """The merged moments, a covariance for each training set, and all coefficients."""
-        p, n_sets = self.n_dense + self.n_sparse, self.n_folds + 1
-        covariances = 8 * (n_sets + 3) * p**2
-        return BASE_BYTES + 2 * self.state + covariances + 8 * self.n_paths * n_sets * p
+        """The merged moments, the full covariance, and a training set for each thread."""
+        p = self.n_dense + self.n_sparse
+        width = p + self.n_missing
+        busy = min(self.path_threads, self.n_folds)
+        sets = (FULL_COPIES + busy * SET_COPIES) * p**2
+        gaps = busy * GAP_COPIES * width**2 if self.n_missing else 0
+        coefs = self.n_paths * (self.n_folds + 1) * p
+        return BASE_BYTES + self.state + 8 * (sets + gaps + coefs)
 
     def peaks(self) -> tuple[int, int]:
         """Bytes of each worker and of this process; the same when this process is the worker."""
@@ -216,6 +227,7 @@ def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources:
             default=0,
         ),
         threads=resources.threads,
+        path_threads=resources.client_threads,
         local=resources.workers == 0,
     )
     worker, client = memory.peaks()
@@ -280,7 +292,7 @@ def _remedies(plan: Plan, config: PipelineConfig) -> list[str]:
     folds = _largest(now.n_folds, 2, lambda k: fits(now.with_folds(k)))
     if folds:
         out.append(f"--set model.cv.folds={folds}")
-    threads = _largest(now.threads, 1, lambda k: fits(replace(now, threads=k)))
+    threads = _largest(now.threads, 1, lambda k: fits(replace(now, threads=k, path_threads=k)))
     if threads and kind == "threads":
         out.append(f"--set cluster.workers={threads}")
     if plan.client_bytes <= plan.client_limit and kind == "processes":

@@ -83,7 +83,8 @@ def write_results(
     write_csv(folder / "path.csv", *path_table(summaries))
     models[winner_of(summaries).label].save(folder / "model")
     (folder / "pipeline.yaml").write_text(effective_file(config), encoding="utf-8")
-    save_figures(summaries, folder / "figures")
+    if config.output.figures:
+        save_figures(summaries, folder / "figures")
 
 
 def effective_file(config: PipelineConfig) -> str:
