@@ -74,8 +74,8 @@ def save_model(
     signature : ModelSignature, optional
         Default: `make_signature`.
     input_example : DataFrame or array, optional
-        A few rows as they will be given to predict; they also tell integer and boolean columns
-        from floating ones. Default: one made-up row.
+        A few rows as they will be given to predict: the signature takes their types. Default: one
+        made-up row, and a signature that lets every numeric type in.
     pip_requirements : sequence of str, optional
         Default: `get_default_pip_requirements`.
     metadata : mapping, optional
@@ -89,9 +89,9 @@ def save_model(
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} exists and is not empty. Choose another path.")
     folder.mkdir(parents=True, exist_ok=True)
-    example = make_input_example(model) if input_example is None else input_example
     mlflow_model = Model() if mlflow_model is None else mlflow_model
-    mlflow_model.signature = make_signature(model, example) if signature is None else signature
+    mlflow_model.signature = signature or make_signature(model, input_example)
+    example = make_input_example(model) if input_example is None else input_example
     if metadata is not None:
         mlflow_model.metadata = dict(metadata)
     with warnings.catch_warnings():
@@ -205,18 +205,21 @@ class _PyfuncModel:
 def make_signature(model: LinearModel, example: Any = None) -> ModelSignature:
     """Inputs and output by name and type.
 
-    Numeric columns are ``double``, or what `example` shows them to be: MLflow refuses 64-bit
-    integers for a ``double`` column. A model fitted on a plain array takes an array.
+    Numeric columns have the types of `example`. Without one they are ``Any``, which leaves the
+    check to `LinearModel.predict`: MLflow refuses 64-bit integers for a ``double`` column, and one
+    with a gap for a ``long`` one. A model fitted on a plain array takes an array.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 
     if model.columns is None:
         inputs = Schema([TensorSpec(np.dtype(np.float64), (-1, model.n_features))])
     else:
         columns = model.columns
         frame = example if isinstance(example, pd.DataFrame) else None
-        kinds = {name: _numeric_kind(frame, name) for name in columns.numeric}
+        kinds: dict[str, Any] = {
+            name: _numeric_kind(frame, name) or AnyType() for name in columns.numeric
+        }
         kinds |= {name: _level_kind(columns, name) for name in columns.categorical}
         inputs = Schema([ColSpec(kind, name=name) for name, kind in kinds.items()])
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float64), (-1,))]))
@@ -233,10 +236,10 @@ def make_input_example(model: LinearModel) -> Any:
     return pd.DataFrame([row])
 
 
-def _numeric_kind(frame: pd.DataFrame | None, name: str) -> str:
-    """MLflow type of a numeric column."""
+def _numeric_kind(frame: pd.DataFrame | None, name: str) -> str | None:
+    """MLflow type of a numeric column; None when it is not known."""
     if frame is None or name not in frame.columns:
-        return "double"
+        return None
     return {"b": "boolean", "i": "long", "u": "long"}.get(frame[name].dtype.kind, "double")
 
 

@@ -86,9 +86,20 @@ def test_signature_names_every_column_and_type(client: mlflow.MlflowClient, run_
     assert all(column.required for column in info.signature.inputs)
     stated = flavor.make_signature(table_model(), example())
     assert [c.type.name for c in stated.inputs] == ["double", "long", "string"]
-    assert [c.type.name for c in flavor.make_signature(table_model()).inputs] == [
-        "double", "double", "string",
+    unstated = flavor.make_signature(table_model()).inputs
+    assert [(c.name, str(c.type)) for c in unstated] == [
+        ("distance", "Any"), ("hour", "Any"), ("carrier", "DataType.string"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["int64", "int8", "uint32", "float32", "float64", "Int64", "bool"])
+def test_every_numeric_type_is_let_in_without_an_example(kind: str, tmp_path: Path) -> None:
+    flavor.save_model(table_model(), tmp_path / "m")
+    table = frame().assign(hour=frame()["hour"].astype(kind))
+    found = mlflow.pyfunc.load_model(str(tmp_path / "m")).predict(table)
+    np.testing.assert_array_equal(found, table_model().predict(table))
+    with pytest.raises(mlflow.MlflowException, match=r"missing inputs.*hour"):
+        mlflow.pyfunc.load_model(str(tmp_path / "m")).predict(frame().drop(columns="hour"))
 
 
 @pytest.mark.parametrize("column", ["distance", "hour", "carrier"])

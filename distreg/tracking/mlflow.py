@@ -192,7 +192,8 @@ class Tracker:
         ----------
         cost : Cost
         input_example : DataFrame, optional
-            A few rows of the data as they are given to predict.
+            A row or a few, shown with the model. The signature does not take their types: every
+            numeric type is let in.
         peak_memory_mb : float, optional
             Default: the peak of this process.
         params : mapping, optional

@@ -236,9 +236,14 @@ class Uploader:
             from distreg import flavor
             from distreg.model import LinearModel
 
-            example = _example(self._journal)
+            model = LinearModel.load(path)
+            # the example shows what a row looks like; its types need not be the data's
             info = flavor.log_model(
-                LinearModel.load(path), name=about["name"], run_id=run_id, input_example=example
+                model,
+                name=about["name"],
+                run_id=run_id,
+                signature=flavor.make_signature(model),
+                input_example=_example(self._journal),
             )
             model_id = str(info.model_id)
         if model_id is not None and about.get("register_as"):
