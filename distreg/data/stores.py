@@ -1,0 +1,293 @@
+"""Arrays on disk, npy files and zarr stores: opened, read and dropped inside the task."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from distreg.data.block import Block
+from distreg.data.dataset import BLOCK_BYTES
+from distreg.data.frames import nearest
+from distreg.data.memory import array_block
+from distreg.data.rows import ROLES, RowArrays, as_float_vector, as_keys
+from distreg.data.storage import FileRef, Options, is_remote, list_files, reading, retried
+from distreg.exceptions import DataError, InputError
+
+__all__ = ["ArrayPart", "StoreRecipe", "StoreSource", "find_npy", "find_zarr", "plan_store"]
+
+
+@dataclass(frozen=True)
+class ArrayPart:
+    """An array on disk: an npy file, or an array of a zarr store.
+
+    Attributes
+    ----------
+    path : str
+        File or store.
+    component : str or None
+        Array within a zarr store ("" for the store itself); None for npy.
+    """
+
+    path: str
+    component: str | None = None
+
+    def __str__(self) -> str:
+        """Readable place."""
+        return f"{self.path}/{self.component}" if self.component else self.path
+
+    def open(self, options: Options) -> Any:
+        """Something with shape, dtype and slices."""
+        if self.component is None:
+            return np.load(self.path, mmap_mode="r", allow_pickle=False)
+        node = _zarr(self.path, options)
+        return node[self.component] if self.component else node
+
+
+@dataclass(frozen=True)
+class StoreSource:
+    """What all recipes of a data set share.
+
+    Attributes
+    ----------
+    X : ArrayPart
+        Matrix that holds the features.
+    shape : tuple of int
+        Its shape when the data set was made.
+    features : tuple of int
+        Columns of it that are features.
+    columns : mapping from str to int
+        Roles that are columns of it.
+    arrays : mapping from str to ArrayPart
+        Roles that are arrays of their own.
+    """
+
+    X: ArrayPart
+    shape: tuple[int, int]
+    features: tuple[int, ...]
+    columns: Mapping[str, int]
+    arrays: Mapping[str, ArrayPart]
+    drop: bool = False
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class StoreRecipe:
+    """Rows of arrays on disk."""
+
+    index: int
+    row_start: int
+    n_rows: int
+    nbytes: int
+    shared: StoreSource
+    inputs: tuple[Any, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Where the rows come from."""
+        stop = self.row_start + self.n_rows - 1
+        return f"{os.path.basename(str(self.shared.X))}, rows {self.row_start} to {stop}"
+
+    def load(self, *inputs: Any) -> Block:
+        """Read the rows; nothing stays open."""
+        return retried(self._read, str(self.shared.X))
+
+    def _read(self) -> Block:
+        shared, stop = self.shared, self.row_start + self.n_rows
+        X = shared.X.open(shared.options)
+        if tuple(X.shape) != shared.shape:
+            raise DataError(
+                f"{shared.X} has shape {tuple(X.shape)} and had {shared.shape} when the data set "
+                "was made. Make the data set again."
+            )
+        part = X[self.row_start : stop]
+        values = {role: part[:, column] for role, column in shared.columns.items()}
+        if len(shared.features) < shared.shape[1]:
+            part = part[:, list(shared.features)]
+        # a copy, so that no view keeps the file mapped
+        dense = np.array(part, order="K")
+        for role, array in shared.arrays.items():
+            values[role] = np.array(array.open(shared.options)[self.row_start : stop])
+        rows = RowArrays(
+            **{
+                role: as_keys(value, self.n_rows)[0]
+                if role == "fold_key"
+                else np.array(as_float_vector(value, role, self.n_rows))
+                for role, value in values.items()
+            }
+        )
+        del X, part, values
+        return array_block(dense, rows, self.row_start, self.source, shared.drop)
+
+
+def find_npy(path: str) -> tuple[ArrayPart, dict[str, ArrayPart], list[FileRef]]:
+    """The matrix, the arrays beside it by name, and the files: X.npy of a folder, or the file."""
+    if is_remote(path):
+        raise InputError(f"{path}: npy files are mapped into memory and must be local.")
+    files = list_files(path, (".npy",), {})
+    beside = {os.path.splitext(ref.name)[0]: ArrayPart(ref.path) for ref in files}
+    if os.path.isdir(path):
+        if "X" not in beside:
+            raise DataError(f"{path} holds no file X.npy. The files are {sorted(beside)}.")
+        return beside.pop("X"), beside, files
+    folder = os.path.dirname(path) or "."
+    beside = {
+        os.path.splitext(name)[0]: ArrayPart(os.path.join(folder, name))
+        for name in sorted(os.listdir(folder))
+        if name.endswith(".npy") and os.path.join(folder, name) != path
+    }
+    return ArrayPart(path), beside, files
+
+
+def find_zarr(path: str, options: Options) -> tuple[ArrayPart, dict[str, ArrayPart], list[FileRef]]:
+    """The matrix ("X" of a group, or the store itself), the other arrays by name, and the files."""
+    if not is_remote(path) and not os.path.exists(path):
+        raise DataError(f"{path} does not exist. Check the path.")
+    with reading(path):
+        node = _zarr(path, options)
+        files = [] if is_remote(path) else _all_files(path)
+        if hasattr(node, "shape"):
+            return ArrayPart(path, ""), {}, files
+        names = sorted(node.array_keys())
+    if "X" not in names:
+        raise DataError(f"{path} holds no array X. Its arrays are {names}.")
+    return (
+        ArrayPart(path, "X"),
+        {name: ArrayPart(path, name) for name in names if name != "X"},
+        files,
+    )
+
+
+def _zarr(path: str, options: Options) -> Any:
+    try:
+        import zarr
+    except ImportError as error:
+        raise InputError(
+            'Reading zarr stores needs the package zarr. Run: pip install "distreg[zarr]"'
+        ) from error
+    return zarr.open(path, mode="r", storage_options=dict(options) or None)
+
+
+def _all_files(path: str) -> list[FileRef]:
+    found = []
+    for folder, _, names in os.walk(path):
+        for name in names:
+            full = os.path.join(folder, name)
+            info = os.stat(full)
+            found.append(FileRef(full, os.path.relpath(full, path), info.st_size, info.st_mtime_ns))
+    return sorted(found, key=lambda ref: ref.name)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Shape, type, names and chunk rows of a matrix on disk."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    names: tuple[str, ...]
+    chunk_rows: int
+
+
+def open_matrix(X: ArrayPart, options: Options) -> Matrix:
+    """Look at a matrix without reading it."""
+    with reading(str(X)):
+        array = X.open(options)
+        shape, dtype = tuple(int(size) for size in array.shape), np.dtype(array.dtype)
+        chunks = getattr(array, "chunks", None)
+        given = list(getattr(array, "attrs", {}).get("feature_names", ()))
+    if len(shape) != 2:
+        raise DataError(f"{X} has shape {shape}; a matrix of rows and features is needed.")
+    if dtype.kind not in "buif":
+        raise DataError(f"{X} holds {dtype}, not numbers. Write it as float64 or float32.")
+    names = tuple(str(n) for n in given) if given else tuple(f"x{j}" for j in range(shape[1]))
+    if len(names) != shape[1] or len(set(names)) != shape[1]:
+        raise DataError(
+            f"{X} has {shape[1]} columns and {len(names)} feature_names. Give one name a column."
+        )
+    return Matrix((shape[0], shape[1]), dtype, names, int(chunks[0]) if chunks else 1)
+
+
+def resolve_roles(
+    given: Mapping[str, str | int | None], matrix: Matrix, beside: Mapping[str, ArrayPart]
+) -> tuple[dict[str, int], dict[str, ArrayPart]]:
+    """Say whether each role is a column of the matrix (name or number) or an array beside it."""
+    columns: dict[str, int] = {}
+    arrays: dict[str, ArrayPart] = {}
+    for role in ROLES:
+        value = given.get(role)
+        if value is None:
+            if role == "y" and "y" in beside:
+                arrays[role] = beside["y"]
+            continue
+        name = str(value)
+        if name in beside or name.removesuffix(".npy") in beside:
+            arrays[role] = beside[name if name in beside else name.removesuffix(".npy")]
+        elif name in matrix.names:
+            columns[role] = matrix.names.index(name)
+        else:
+            columns[role] = _column_number(role, name, matrix, beside)
+    return columns, arrays
+
+
+def _column_number(role: str, name: str, matrix: Matrix, beside: Mapping[str, ArrayPart]) -> int:
+    n = matrix.shape[1]
+    label = "target" if role == "y" else role
+    try:
+        number = int(name)
+    except ValueError:
+        known = [*beside, *matrix.names]
+        raise DataError(f"{label}={name!r}: {nearest(name, known)}") from None
+    if not -n <= number < n:
+        raise DataError(f"{label}={name}: the matrix has {n} columns, 0 to {n - 1}.")
+    return number % n
+
+
+def plan_store(shared: StoreSource, matrix: Matrix) -> list[StoreRecipe]:
+    """Recipes of whole zarr chunks (where they fit), or of equal runs of rows."""
+    n_rows, n_features = matrix.shape[0], len(shared.features)
+    row_bytes = n_features * (4 if matrix.dtype == np.float32 else 8) + 8 * (
+        len(shared.columns) + len(shared.arrays)
+    )
+    # what is read includes the columns that are no features
+    stored = matrix.shape[1] * max(matrix.dtype.itemsize, 8)
+    rows = max(1, min(BLOCK_BYTES // 2 // max(stored, 1), n_rows))
+    if matrix.chunk_rows <= rows < n_rows:
+        rows -= rows % matrix.chunk_rows
+    return [
+        StoreRecipe(
+            index, start, min(rows, n_rows - start), min(rows, n_rows - start) * row_bytes, shared
+        )
+        for index, start in enumerate(range(0, n_rows, rows))
+    ]
+
+
+def check_lengths(shared: StoreSource) -> None:
+    """Refuse arrays of other lengths than the matrix."""
+    for role, part in shared.arrays.items():
+        with reading(str(part)):
+            length = int(part.open(shared.options).shape[0])
+        if length != shared.shape[0]:
+            raise DataError(
+                f"{shared.X} has {shared.shape[0]} rows and {part} ({role}) has {length}. They "
+                "must have the same."
+            )
+
+
+def feature_columns(
+    matrix: Matrix,
+    taken: Sequence[int],
+    numeric: Sequence[str] | None,
+    exclude: Sequence[str],
+) -> tuple[int, ...]:
+    """Columns of the matrix that are features."""
+    for what, names in (("numeric", numeric or ()), ("exclude", exclude)):
+        for name in names:
+            if name not in matrix.names:
+                raise DataError(f"{what} names {name!r}, but {nearest(name, matrix.names)}")
+    if numeric is not None:
+        return tuple(matrix.names.index(name) for name in numeric)
+    left_out = {matrix.names.index(name) for name in exclude} | set(taken)
+    return tuple(j for j in range(matrix.shape[1]) if j not in left_out)
