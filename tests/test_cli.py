@@ -309,6 +309,23 @@ def test_predict(cli: Cli, pipeline: Path, tmp_path: Path, ending: str, out: str
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
+def test_predict_reads_what_a_run_reads(cli: Cli, pipeline: Path, data: Path) -> None:
+    frame = table()
+    frame["code"] = np.where(np.arange(120) % 3, 7, 12)
+    frame.loc[5, ["a", "kind"]] = None
+    for name, options in (("comma", {}), ("semicolon", {"sep": ";"})):
+        path = data.with_name(f"{name}.csv")
+        frame.to_csv(path, index=False, **options)
+        settings = (f"data.path={path}", "data.categorical=[kind, code]", "data.missing=mean")
+        done = cli("run", pipeline, *(part for s in settings for part in ("--set", s)))
+        assert done.exit_code == 0, done.stderr
+        assert cli("predict", "runs/p", path, "--out", f"{name}-out.csv").exit_code == 0
+        found = pd.read_csv(f"{name}-out.csv")["prediction"]
+        expected = LinearModel.load("runs/p/model").predict(frame)
+        np.testing.assert_array_equal(found, expected)
+        assert np.corrcoef(found, frame["y"])[0, 1] > 0.95
+
+
 def test_predict_says_what_is_wrong(cli: Cli, pipeline: Path, tmp_path: Path) -> None:
     assert cli("run", pipeline).exit_code == 0
     table(10).drop(columns=["b", "kind"]).to_csv(tmp_path / "short.csv", index=False)

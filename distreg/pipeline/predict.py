@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import glob
 import os
@@ -13,12 +14,14 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from distreg.data.vectors import MISSING_LEVEL
 from distreg.exceptions import ConfigError, DataError
 from distreg.model import LinearModel
 
 __all__ = ["predict_file"]
 
 BLOCK_BYTES = 32_000_000
+MAX_HEADER = 64_000_000
 PREDICTION = "prediction"
 
 
@@ -96,7 +99,7 @@ def _predicted(model: LinearModel, files: list[str], keep: list[str]) -> Iterato
                 table = pa.Table.from_batches([batch])
                 values = pa.array(model.predict(table.select(needed)))
                 yield table.select(keep).append_column(PREDICTION, values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from None
 
 
@@ -116,18 +119,27 @@ def _batches(
             _check_columns(file, wanted, parquet.schema_arrow.names)
             yield from parquet.iter_batches(batch_size=n_rows, columns=wanted)
         return
-    with open(file, "rb") as stream:
-        if os.path.getsize(file) == 0:
-            raise DataError(f"{file}: is empty")
-        read = pc.ReadOptions(block_size=BLOCK_BYTES // 8)
-        convert = pc.ConvertOptions(
-            column_types=_csv_types(model), include_columns=wanted, include_missing_columns=True
-        )
-        header = pc.open_csv(file, read_options=pc.ReadOptions(block_size=BLOCK_BYTES // 8))
-        names = header.schema.names
-        header.close()
-        _check_columns(file, wanted, names)
-        yield from pc.open_csv(stream, read_options=read, convert_options=convert)
+    names, parse = _csv_header(file)
+    _check_columns(file, wanted, names)
+    convert = pc.ConvertOptions(
+        column_types=_csv_types(model), include_columns=wanted, strings_can_be_null=True
+    )
+    read = pc.ReadOptions(block_size=BLOCK_BYTES // 8)
+    with pc.open_csv(
+        file, read_options=read, parse_options=parse, convert_options=convert
+    ) as reader:
+        yield from reader
+
+
+def _csv_header(file: str) -> tuple[list[str], pc.ParseOptions]:
+    """Column names, and how to parse: the delimiter is the most frequent one of the first line."""
+    with open(file, encoding="utf-8-sig", newline="") as stream:
+        line = stream.readline(MAX_HEADER).rstrip("\r\n")
+    if not line.strip():
+        raise DataError(f"{file}: is empty; a csv file needs a line of column names")
+    delimiter = max(",;\t|", key=lambda mark: (line.count(mark), mark == ","))
+    names = next(csv.reader([line], delimiter=delimiter))
+    return names, pc.ParseOptions(delimiter=delimiter, newlines_in_values=True)
 
 
 def _csv_types(model: LinearModel) -> dict[str, pa.DataType]:
@@ -136,7 +148,7 @@ def _csv_types(model: LinearModel) -> dict[str, pa.DataType]:
         return dict.fromkeys(model.feature_names, pa.float64())
     types: dict[str, pa.DataType] = dict.fromkeys(model.columns.numeric, pa.float64())
     for name in model.columns.categorical:
-        kinds = {type(level) for level in model.columns.levels[name]}
+        kinds = {type(level) for level in model.columns.levels[name] if level != MISSING_LEVEL}
         if kinds == {bool}:
             types[name] = pa.bool_()
         elif kinds == {int}:

@@ -127,6 +127,8 @@ def run_pipeline(
     with tracker or nullcontext(), _cluster(config) as client:
         ready = _prepare(config, _resources(config, client))
         check_fits(ready.plan, config)
+        for advice in ready.dataset.advice:
+            note(advice)
         if tracker is not None:
             start_tracking(tracker, config, ready.dataset, ready.cells, ready.plan)
         checkpoint = FileCheckpoint(folder / CHECKPOINT, _identity(config, ready), resume=resume)
