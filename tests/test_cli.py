@@ -576,3 +576,28 @@ def test_secrets_stay_out_of_the_folder(cli: Cli, pipeline: Path, tmp_path: Path
     done = cli("run", pipeline, "--set", "tracking.enabled=true")
     assert done.exit_code == 2
     assert secret not in done.output
+
+
+@pytest.mark.slow
+def test_tracking_that_breaks_costs_no_result(
+    cli: Cli, pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise ConnectionError("the server is gone")
+
+    tracked = ("run", pipeline, "--set", "tracking.enabled=true")
+    with monkeypatch.context() as patch:
+        patch.setattr("distreg.tracking.upload.Uploader.upload", lost)
+        done = cli(*tracked, "--json")
+    assert done.exit_code == 5
+    assert json.loads(done.stdout)["exit_code"] == 5
+    assert "tracking pending" in done.stderr
+    assert "distreg sync runs/p" in done.stderr
+    assert (tmp_path / "runs/p/report.json").exists()
+    assert cli("sync", "runs/p").exit_code == 0
+    assert "nothing is pending" in cli("sync", "runs/p").stdout
+    assert cli("sync", "nowhere").exit_code == 2
+    done = cli(*tracked)
+    assert done.exit_code == 0
+    assert "mlflow ui --backend-store-uri sqlite:///" in done.stdout
+    assert cli("run", pipeline, "--tracking-uri", f"sqlite:///{tmp_path}").exit_code == 2

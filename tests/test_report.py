@@ -110,16 +110,18 @@ def test_numbers_are_those_of_the_chosen_alphas(rule: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_margin_is_the_paired_difference(seed: int) -> None:
+@pytest.mark.parametrize("rule", ["min", "1se"])
+def test_the_margin_is_the_paired_difference(seed: int, rule: str) -> None:
     result = make_result(seed)
-    report = report_of(result)
+    report = report_of(result, rule)
     names = [row["name"] for row in report["penalties"]]
     first, second = names.index(report["winner"]), names.index(report["comparison"]["next_best"])
     rows = report["penalties"]
-    assert rows[first]["cv_mean"] == min(row["cv_mean"] for row in rows)
+    best = [row["choices"]["min"] for row in rows]
+    assert best[first]["cv_mean"] == min(at["cv_mean"] for at in best)
     paired = (
-        result.fold_error[:, second, rows[second]["index"]]
-        - result.fold_error[:, first, rows[first]["index"]]
+        result.fold_error[:, second, best[second]["index"]]
+        - result.fold_error[:, first, best[first]["index"]]
     )
     weights = result.fold_weight / result.fold_weight.sum()
     mean = weights @ paired
@@ -129,7 +131,7 @@ def test_the_margin_is_the_paired_difference(seed: int) -> None:
     assert found["difference_se"] == pytest.approx(se)
     assert found["difference_in_se"] == pytest.approx(mean / se)
     assert found["difference"] == pytest.approx(
-        rows[second]["cv_mean"] - rows[first]["cv_mean"], abs=1e-12
+        best[second]["cv_mean"] - best[first]["cv_mean"], abs=1e-12
     )
 
 
@@ -165,6 +167,15 @@ def test_headline_names_winner_margin_and_features() -> None:
     assert f"{abs(report['comparison']['difference_in_se']):.1f} standard errors" in second
     close = abs(report["comparison"]["difference_in_se"]) < 1
     assert ("too close to call" in second) == close
+
+
+def test_headline_explains_the_1se_rule() -> None:
+    report = report_of(make_result(), "1se")
+    best = next(row for row in report["penalties"] if row["name"] == report["winner"])
+    _, rule, margin = headline(report)
+    assert f"smallest error, {best['choices']['min']['cv_mean']:.5g}" in rule
+    assert margin.startswith("Its smallest error is ")
+    assert " below that of " in margin
 
 
 def test_what_is_printed_off_a_terminal_is_plain() -> None:

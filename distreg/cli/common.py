@@ -72,6 +72,7 @@ def apply_flags(
     if tracking_uri == "none":
         document.set("tracking.enabled", False, "--tracking-uri none")
     elif tracking_uri is not None:
+        document.set("tracking.enabled", True, "--tracking-uri")
         document.set("tracking.uri", tracking_uri, "--tracking-uri")
 
 

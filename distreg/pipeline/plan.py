@@ -176,7 +176,7 @@ class Plan:
 
     def lines(self) -> list[str]:
         """For people."""
-        scans = f", after {self.n_scans} of metadata" if self.n_scans else ""
+        scans = f" after {self.n_scans} metadata scan" if self.n_scans else ""
         where = "this process" if self.local else f"each of {self.workers} workers"
         memory = [
             f"Memory   {where}: {_gigabytes(self.peak_bytes)} of {_gigabytes(self.memory_limit)}"

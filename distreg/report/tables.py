@@ -69,10 +69,12 @@ def make_report(
 def compare_penalties(
     result: CVResult, summaries: Sequence[PenaltySummary]
 ) -> dict[str, Any] | None:
-    """How far the winner's held-out error is below the next best penalty's.
+    """How far the winner's smallest held-out error is below the next best penalty's.
 
-    The standard error is that of the paired difference: both penalties were scored on the same
-    folds, so what makes a fold hard cancels. With fold weights u_k and differences d_k,
+    Both are taken at their minima, whatever the rule: it is there that a rule compares penalties
+    before it trades error for fewer features. The standard error is that of the paired difference:
+    both penalties were scored on the same folds, so what makes a fold hard cancels. With fold
+    weights u_k and differences d_k,
     ``se = sqrt(sum_k u_k (d_k - mean d)^2 / sum_k u_k / (K - 1))``.
 
     Returns
@@ -84,11 +86,13 @@ def compare_penalties(
     others = [i for i, summary in enumerate(summaries) if not summary.winner]
     if not others or not len(weight):
         return None
-    chosen = [float(s.cv_mean[s.index]) for s in summaries]
+    chosen = [float(s.cv_mean[s.index_min]) for s in summaries]
     first = next(i for i, summary in enumerate(summaries) if summary.winner)
     second = min(others, key=chosen.__getitem__)
     error = result.fold_error
-    paired = error[:, second, summaries[second].index] - error[:, first, summaries[first].index]
+    paired = (
+        error[:, second, summaries[second].index_min] - error[:, first, summaries[first].index_min]
+    )
     difference = float(np.average(paired, weights=weight))
     spread = float(np.average((paired - difference) ** 2, weights=weight))
     se = math.sqrt(spread / (len(weight) - 1)) if len(weight) > 1 else math.nan

@@ -56,35 +56,33 @@ def headline(report: Mapping[str, Any]) -> list[str]:
     null = report.get("null_deviance")
     explained = 1.0 - best["cv_mean"] / null if null else None
     first += f", R2 {explained:.3f}." if explained is not None else "."
-    comparison = report.get("comparison")
-    if comparison is None:
-        return [first]
-    return [first, _margin(comparison, rows)]
+    return [first, *_margin(report, rows)]
 
 
-def _margin(comparison: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
+def _margin(report: Mapping[str, Any], rows: Mapping[str, Any]) -> list[str]:
     """The distance to the next best penalty, in error and in standard errors."""
-    other = rows[comparison["next_best"]]
-    difference = comparison["difference"]
-    ratio = comparison["difference_in_se"]
-    how_far = (
-        f"{_number(abs(difference))} "
-        f"({abs(100 * comparison['relative_difference']):.2g} %"
-        + (
-            f", {abs(ratio):.1f} standard errors of the paired difference)"
-            if ratio is not None
-            else ")"
+    best, comparison = rows[report["winner"]], report["comparison"]
+    least = best["choices"]["min"]
+    lines = []
+    whose = "That"
+    if report["selection"] == "1se":
+        lines.append(
+            f"Rule 1se: the largest alpha within one standard error of the smallest error, "
+            f"{_number(least['cv_mean'])} with {least['n_nonzero']:,} features."
         )
-    )
+        whose = "Its smallest error"
+    if comparison is None:
+        return lines
+    other = rows[comparison["next_best"]]
+    features = f"{other['choices']['min']['n_nonzero']:,} features"
+    difference, ratio = comparison["difference"], comparison["difference_in_se"]
     if difference == 0:
-        return f"{other['name']} has the same held-out error with {other['n_nonzero']:,} features."
-    side = "below" if difference > 0 else "above"
-    tie = ratio is not None and abs(ratio) < 1.0
-    verdict = ": too close to call" if tie else ""
-    return (
-        f"That is {how_far} {side} {other['name']}, "
-        f"which uses {other['n_nonzero']:,} features{verdict}."
-    )
+        return [*lines, f"{other['name']} has the same held-out error with {features}."]
+    far = f"{_number(abs(difference))} ({abs(100 * comparison['relative_difference']):.2g} %"
+    if ratio is not None:
+        far += f", {abs(ratio):.1f} standard errors of the paired difference"
+    tie = ": too close to call" if ratio is not None and abs(ratio) < 1.0 else ""
+    return [*lines, f"{whose} is {far}) below that of {other['name']}, which uses {features}{tie}."]
 
 
 def certificate_line(report: Mapping[str, Any]) -> str:
