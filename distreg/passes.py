@@ -137,6 +137,7 @@ class _GroupTask:
                 reads.blocks += 1
                 reads.bytes += block.nbytes
                 yield block
+                del block  # or it would live while the next one is made
 
         state = self._chunk(counted())
         if self._topic is not None:

@@ -253,6 +253,7 @@ def _chunk(
     accumulator = Accumulator(layout, names, missing)
     for block in blocks:
         accumulator.add(block, rule(block.row, block.fold_key))
+        del block  # or it would live while the next one is made
     return accumulator.result()
 
 

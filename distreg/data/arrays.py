@@ -172,14 +172,16 @@ def _from_table(
 ) -> Dataset:
     named, arrays = split_names(given, vectors.column_names(X))
     rows, levels = row_arrays(arrays, len(X))
-    kinds = {name: _kind(vectors.get_column(X[:1], name)) for name in vectors.column_names(X)}
+    head = X[:1]
+    first = {name: vectors.get_column(head, name) for name in vectors.column_names(X)}
+    kinds = {name: _kind(column) for name, column in first.items()}
     chosen = choose_table_columns(kinds, named, categorical)
     scanned = list(chosen.categorical)
     key = named.get("fold_key")
-    if key is not None and not _is_integer(vectors.get_column(X[:1], key)):
+    if key is not None and not _is_integer(first[key]):
         scanned.append(key)
     scan = scan_columns(X, dict.fromkeys(scanned), {})
-    dtype = table_dtype(vectors.get_column(X[:1], name) for name in chosen.numeric)
+    dtype = table_dtype(first[name] for name in chosen.numeric)
     layout = finish_layout(chosen, Roles.of(named), [scan], missing=missing, dtype=dtype)
     columns, nbytes = layout.columns, len(X) * layout.row_bytes
     recipes: list[BlockRecipe] = list(
@@ -208,7 +210,7 @@ def split_names(
     given: dict[str, Any], names: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Roles that name a column, and roles with values."""
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = vectors.duplicates(names)
     if repeated:
         raise InputError(f"Column names that occur more than once: {repeated}. Rename them.")
     named = {role: given[role] for role in ROLES if isinstance(given[role], str)}

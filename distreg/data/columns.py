@@ -87,8 +87,7 @@ class Columns:
                 f"unknown={self.unknown!r} is not a policy. Use 'ignore' (an unknown level has no "
                 "effect) or 'error'."
             )
-        names = self.numeric + self.categorical
-        twice = sorted({name for name in names if names.count(name) > 1}) if names else []
+        twice = vectors.duplicates(self.names)
         if twice:
             raise InputError(f"Columns named more than once: {twice}. Name each column once.")
         without = [name for name in self.categorical if name not in self.levels]
@@ -154,12 +153,7 @@ class Columns:
                 f"Missing columns{where}: {absent}. The model needs {len(self.names)} columns; the "
                 f"table has {len(present)}."
             )
-        counts = (
-            {name: present.count(name) for name in self.names}
-            if len(set(present)) < len(present)
-            else {}
-        )
-        twice = sorted(name for name, count in counts.items() if count > 1)
+        twice = sorted(set(vectors.duplicates(present)) & set(self.names))
         if twice:
             raise DataError(f"Columns that occur more than once{where}: {twice}. Rename them.")
 

@@ -101,7 +101,7 @@ def _header(stream: IO[bytes], file: FileRef) -> tuple[tuple[str, ...], str, int
     text = line.decode("utf-8-sig").rstrip("\r\n")
     delimiter = max(",;\t|", key=lambda mark: (text.count(mark), mark == ","))
     names = tuple(next(csv.reader(io.StringIO(text), delimiter=delimiter)))
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = vectors.duplicates(names)
     if twice:
         raise DataError(f"{file.path} has columns with the same name: {twice}. Rename them.")
     return names, delimiter, len(line)

@@ -312,7 +312,7 @@ def _read_store(request: Request) -> Dataset:
     )
     drop = request.missing == "drop"
     shared = stores.StoreSource(X, matrix.shape, features, columns, arrays, drop, request.options)
-    stores.check_lengths(shared)
+    stores.check_arrays(shared)
     recipes = stores.plan_store(shared, matrix)
     names = tuple(matrix.names[j] for j in features)
     schema = [names, matrix.shape, str(matrix.dtype), dict(request.roles), request.missing]

@@ -80,7 +80,7 @@ def _footer(file: FileRef, options: Options) -> Footer:
             for name, kind in zip(schema.names, schema.types, strict=True)
         }
         if len(kinds) < len(schema.names):
-            twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+            twice = vectors.duplicates(schema.names)
             raise DataError(f"{file.path} has columns with the same name: {twice}. Rename them.")
         rows = tuple(metadata.row_group(k).num_rows for k in range(metadata.num_row_groups))
         types = {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}

@@ -96,11 +96,12 @@ class BlockBuilder:
         if name in self._features:
             self._encoder.put(name, values, at)
         if name in self._numbers:
-            vectors.fill_numeric(self._numbers[name][at:stop], values, name, self._source)
+            out = self._numbers[name][at:stop]
+            vectors.fill_numeric(out, values, name, self._source, feature=False)
         if self._key is not None and name == self._layout.roles.fold_key:
             levels = self._layout.roles.fold_key_levels
-            out = self._key[at:stop]
-            put_keys(out, values, levels, name, self._row_start + at, self._source)
+            keys = self._key[at:stop]
+            put_keys(keys, values, levels, name, self._row_start + at, self._source)
 
     def block(self, rows: RowArrays | None = None) -> Block:
         """The block; every column must have been put."""

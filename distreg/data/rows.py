@@ -132,7 +132,7 @@ def as_float_vector(values: Any, what: str, n_rows: int | None = None) -> np.nda
         if values.ndim == 1:
             column = vectors.series_values(values, what)
             vector = np.empty(len(column))
-            vectors.fill_numeric(vector, column, what)
+            vectors.fill_numeric(vector, column, what, feature=False)
             return _check_length(vector, what, n_rows)
     array = values.toarray() if sparse.issparse(values) else np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -188,7 +188,7 @@ def put_keys(
             numbers = np.asarray(values)
         if not (isinstance(numbers, np.ndarray) and numbers.dtype.kind in "bui"):
             numbers = np.empty(out.size)
-            vectors.fill_numeric(numbers, values, name, source)
+            vectors.fill_numeric(numbers, values, name, source, feature=False)
             bad = ~np.isfinite(numbers) | (numbers != np.round(numbers))
         else:
             bad = np.zeros(out.size, dtype=bool)

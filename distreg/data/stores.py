@@ -264,11 +264,16 @@ def plan_store(shared: StoreSource, matrix: Matrix) -> list[StoreRecipe]:
     ]
 
 
-def check_lengths(shared: StoreSource) -> None:
-    """Refuse arrays of other lengths than the matrix."""
+def check_arrays(shared: StoreSource) -> None:
+    """Refuse arrays of other lengths than the matrix, or of a wrong type."""
     for role, part in shared.arrays.items():
         with reading(str(part)):
-            length = int(part.open(shared.options).shape[0])
+            array = part.open(shared.options)
+            length, dtype = int(array.shape[0]), np.dtype(array.dtype)
+        allowed = "bui" if role == "fold_key" else "buif"
+        if dtype.kind not in allowed:
+            what = "integers" if role == "fold_key" else "numbers"
+            raise DataError(f"{part} ({role}) holds {dtype}; {what} are needed.")
         if length != shared.shape[0]:
             raise DataError(
                 f"{shared.X} has {shared.shape[0]} rows and {part} ({role}) has {length}. They "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "UNKNOWN",
     "Level",
     "column_names",
+    "duplicates",
     "fill_codes",
     "fill_numeric",
     "get_column",
@@ -75,6 +77,11 @@ def column_names(frame: Any) -> list[str]:
     return [str(name) for name in names]
 
 
+def duplicates(names: Iterable[str]) -> list[str]:
+    """Names that occur more than once."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
 def get_column(frame: Any, name: str) -> Any:
     """Column `name` as a NumPy array of numbers or a pyarrow (chunked) array."""
     if hasattr(frame, "column_names"):
@@ -89,6 +96,8 @@ def series_values(series: pd.Series, name: str) -> Any:
     """Values of a pandas Series: its own buffer where NumPy holds numbers, else Arrow."""
     import pyarrow as pa
 
+    if hasattr(series, "sparse"):
+        series = series.sparse.to_dense()
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "buif":
         return series.to_numpy()
     try:
@@ -100,7 +109,9 @@ def series_values(series: pd.Series, name: str) -> Any:
         ) from error
 
 
-def fill_numeric(out: np.ndarray, values: Any, name: str, source: str = "") -> None:
+def fill_numeric(
+    out: np.ndarray, values: Any, name: str, source: str = "", *, feature: bool = True
+) -> None:
     """Write the values of one numeric column to the (n,) float array `out`; nulls become NaN."""
     if isinstance(values, np.ndarray):
         out[:] = values
@@ -108,7 +119,7 @@ def fill_numeric(out: np.ndarray, values: Any, name: str, source: str = "") -> N
     start = 0
     for chunk in _chunks(values):
         stop = start + len(chunk)
-        out[start:stop] = _chunk_numbers(chunk, name, source)
+        out[start:stop] = _chunk_numbers(chunk, name, source, feature)
         start = stop
 
 
@@ -175,19 +186,22 @@ def _chunks(values: Any) -> Iterator[Any]:
     yield from (values.chunks if hasattr(values, "chunks") else (values,))
 
 
-def _chunk_numbers(chunk: pa.Array, name: str, source: str) -> np.ndarray:
+def _chunk_numbers(chunk: pa.Array, name: str, source: str, feature: bool) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.types as t
 
     kind = chunk.type
     if t.is_dictionary(kind):
-        return _chunk_numbers(chunk.dictionary_decode(), name, source)
+        return _chunk_numbers(chunk.dictionary_decode(), name, source, feature)
     if not is_numeric(kind):
         where = f" ({source})" if source else ""
-        raise DataError(
-            f"Column {name!r}{where} holds {kind}, not numbers. Declare it categorical "
-            f"(categorical=[{name!r}]), convert it to numbers, or leave it out."
+        remedy = (
+            f"Declare it categorical (categorical=[{name!r}]), convert it to numbers, or leave it "
+            "out."
+            if feature
+            else "Convert it to numbers first."
         )
+        raise DataError(f"Column {name!r}{where} holds {kind}, not numbers. {remedy}")
     if t.is_null(kind):
         return np.full(len(chunk), np.nan)
     if not (t.is_integer(kind) or t.is_float32(kind) or t.is_float64(kind)):
