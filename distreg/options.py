@@ -27,7 +27,7 @@ class PathOptions:
         Size of the default grid.
     alpha_min_ratio : float, optional
         Last alpha of the default grid over its first; default 1e-4 with more rows than features,
-        else 1e-2.
+        else 1e-2 (1e-8 and 1e-6 for a pure L2 penalty).
     penalty_factor : (p,) array, optional
         Multiplies alpha for each feature, rescaled to sum to p; 0 is unpenalised. Default 1.
     standardize : bool

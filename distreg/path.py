@@ -75,27 +75,35 @@ def alpha_grid(
 ) -> np.ndarray:
     """Geometric grid from the smallest alpha without penalised features downwards.
 
-    ``alpha_max = max_j |g_j| / (l1_j max(l1_ratio, 1e-3))`` with g the gradient of the null model.
+    With g the gradient of the null model, ``alpha_max = max_j |g_j| / (l1_j l1_ratio)``. A pure L2
+    penalty has no such alpha; there it is ``max_j |r_j| / (1e-3 l2_j)`` with r_j the correlation
+    of a feature and the null model's residual, which does not change with the units of the target
+    (docs/decisions/0006).
 
     Parameters
     ----------
     n_alphas : int
     alpha_min_ratio : float or None
-        Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2.
+        Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2; for a pure
+        L2 penalty 1e-8 and 1e-6.
     """
     null, grad = null_model(moments, penalty)
     inside = penalty.penalised & (np.diagonal(moments.gram) > 0)
-    ratio = np.abs(grad[inside]) / penalty.l1[inside]
-    alpha_max = ratio.max(initial=0.0) / max(l1_ratio, SMALLEST_L1_RATIO)
+    size, many_rows = np.abs(grad[inside]), moments.n_rows > moments.xty.size
     resolution = float(np.finfo(np.float64).resolution)
-    if null == 0.0 or not alpha_max > resolution * np.sqrt(moments.yty):
+    if l1_ratio == 0.0:
+        strength = size / penalty.l2[inside] / SMALLEST_L1_RATIO
+        unit, lowest = np.sqrt(2.0 * null), (1e-8 if many_rows else 1e-6)
+    else:
+        strength = size / penalty.l1[inside] / max(l1_ratio, SMALLEST_L1_RATIO)
+        unit, lowest = 1.0, (1e-4 if many_rows else 1e-2)
+    largest = strength.max(initial=0.0)
+    if null == 0.0 or not largest > resolution * np.sqrt(moments.yty):
         # nothing is left to explain: any alpha gives the null model
-        return np.full(n_alphas, max(alpha_max, resolution))
-    if alpha_min_ratio is None:
-        alpha_min_ratio = 1e-4 if moments.n_rows > moments.xty.size else 1e-2
+        return np.full(n_alphas, resolution)
     # a hair above, so that rounding leaves no coefficient of 1e-17 at the first alpha
-    alpha_max *= 1.0 + 8.0 * float(np.finfo(np.float64).eps)
-    return np.asarray(np.geomspace(alpha_max, alpha_max * alpha_min_ratio, n_alphas))
+    alpha_max = largest / unit * (1.0 + 8.0 * float(np.finfo(np.float64).eps))
+    return np.asarray(np.geomspace(alpha_max, alpha_max * (alpha_min_ratio or lowest), n_alphas))
 
 
 def fit_path(

@@ -357,13 +357,22 @@ def cross_validation(
 def alpha_grid(
     problem: Problem, l1_ratio: float, n_alphas: int = 100, ratio: float | None = None
 ) -> Array:
-    """alpha_max = max_j |gradient of the null model| / (v_j max(l1_ratio, 1e-3)), then down."""
+    """alpha_max = max_j |gradient of the null model| / (v_j l1_ratio), then down.
+
+    For l1_ratio 0: the largest |correlation with the null residual| x scale^2 / v_j / 1e-3.
+    """
     on = (problem.factor > 0) & (problem.scale > 0)
     free = (problem.factor == 0) & (problem.scale > 0)
     u = _free_residual(problem, problem.y, free)
     X = problem.centred()[0]
     g = np.abs((problem.weight * u) @ X) / problem.weight_sum
-    top = (g[on] / problem.scale[on] / problem.factor[on]).max() / max(LONG(l1_ratio), LONG(1e-3))
     n, p = X.shape
-    low = ratio if ratio is not None else (1e-4 if n > p else 1e-2)
+    if l1_ratio == 0:
+        rms = np.sqrt(problem.weight @ X**2 / problem.weight_sum)
+        unit = np.sqrt((problem.weight * u**2).sum() / problem.weight_sum)
+        top = (g[on] * rms[on] / problem.scale[on] ** 2 / problem.factor[on]).max() / unit / 1e-3
+        low = ratio if ratio is not None else (1e-8 if n > p else 1e-6)
+    else:
+        top = (g[on] / problem.scale[on] / problem.factor[on]).max() / max(LONG(l1_ratio), 1e-3)
+        low = ratio if ratio is not None else (1e-4 if n > p else 1e-2)
     return (top * LONG(low) ** (np.arange(n_alphas, dtype=LONG) / (n_alphas - 1))).astype(float)

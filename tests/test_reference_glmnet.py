@@ -75,7 +75,10 @@ def test_coefficients_equal_glmnets_at_a_tight_tolerance(path: Path) -> None:
     np.testing.assert_allclose(mine.intercept, reference["intercept"], rtol=0, atol=4e-5)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+# Ridge without standardisation starts in other units: docs/decisions/0006.
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if "l1r0_std0" not in p.stem], ids=lambda p: p.stem
+)
 def test_first_lambda_is_alpha_max(path: Path) -> None:
     reference, case = load(path)
     grid = fit(case, alphas=None, n_alphas=20).paths[0].alphas

@@ -34,7 +34,8 @@ alphas : int, sequence of float, or None
 n_alphas : int
     Size of the grid, which falls from the smallest alpha without features.
 alpha_min_ratio : float, optional
-    Last alpha over the first; default 1e-4 with more rows than features, else 1e-2.
+    Last alpha over the first; default 1e-4 with more rows than features, else 1e-2 (for a pure L2
+    penalty 1e-8, else 1e-6).
 cv : int, array, splitter or list of (train, test)
     Number of folds; one fold id for each row, -1 = never held out; or any splitter of
     scikit-learn or `distreg.data.folds`.
