@@ -157,14 +157,16 @@ def make_groups(recipes: Sequence[BlockRecipe]) -> tuple[Group, ...]:
     n_groups = int(min(len(recipes), aim, max(1, total // GROUP_BYTES)))
     if recipes and recipes[0].inputs:
         return _as_groups(_bounded(recipes, max(min(INPUT_BYTES, total // max(n_groups, 1)), 1)))
-    units = [
-        tuple(run)
-        for _, run in groupby(recipes, key=lambda r: getattr(r, "stream_key", None) or r.index)
-    ]
+    units = [tuple(run) for _, run in groupby(recipes, key=_unit)]
     if len(units) < min(4, n_groups):
         units = [(recipe,) for recipe in recipes]
         n_groups = min(n_groups, 4)
     return _as_groups(_balanced(units, n_groups))
+
+
+def _unit(recipe: BlockRecipe) -> Any:
+    key = getattr(recipe, "stream_key", None)
+    return ("block", recipe.index) if key is None else ("unit", key)
 
 
 def _as_groups(parts: Iterable[Sequence[BlockRecipe]]) -> tuple[Group, ...]:
