@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -334,6 +335,8 @@ def single_threaded_blas() -> Any:
     """
     global _controller
     if _controller is None:
+        # SciPy's BLAS, which compiled solvers call, must be loaded to be found
+        import_module("scipy.linalg.cython_lapack")
         _controller = ThreadpoolController()
     controller = _controller.select(user_api="blas")
     return controller.limit(limits=1) if controller.lib_controllers else nullcontext()

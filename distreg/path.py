@@ -84,8 +84,9 @@ def alpha_grid(
     ----------
     n_alphas : int
     alpha_min_ratio : float or None
-        Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2; for a pure
-        L2 penalty 1e-8 and 1e-6.
+        Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2, divided by
+        the L2 strength at the first alpha if that is above 1 (a target with large units); for a
+        pure L2 penalty 1e-8 and 1e-6.
     """
     null, grad = null_model(moments, penalty)
     inside = penalty.penalised & (np.diagonal(moments.gram) > 0)
@@ -98,6 +99,8 @@ def alpha_grid(
         strength = size / penalty.l1[inside] / max(l1_ratio, SMALLEST_L1_RATIO)
         unit, lowest = 1.0, (1e-4 if many_rows else 1e-2)
     largest = strength.max(initial=0.0)
+    if 0.0 < l1_ratio < 1.0 and inside.any():
+        lowest /= max(1.0, largest * (1.0 - l1_ratio) * float(np.median(penalty.l2[inside])))
     if null == 0.0 or not largest > resolution * np.sqrt(moments.yty):
         # nothing is left to explain: any alpha gives the null model
         return np.full(n_alphas, resolution)

@@ -375,4 +375,8 @@ def alpha_grid(
     else:
         top = (g[on] / problem.scale[on] / problem.factor[on]).max() / max(LONG(l1_ratio), 1e-3)
         low = ratio if ratio is not None else (1e-4 if n > p else 1e-2)
+        if ratio is None and l1_ratio < 1:
+            rms = np.sqrt(problem.weight @ X**2 / problem.weight_sum)
+            l2 = np.median(problem.factor[on] * (problem.scale[on] / rms[on]) ** 2)
+            low = low / max(1, float(top * (1 - LONG(l1_ratio)) * l2))
     return (top * LONG(low) ** (np.arange(n_alphas, dtype=LONG) / (n_alphas - 1))).astype(float)
