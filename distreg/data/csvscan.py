@@ -115,6 +115,11 @@ def _pieces(stream: IO[bytes], offset: int, file: FileRef) -> Iterator[bytes]:
         more = stream.read(PIECE_BYTES)
         buffer += more
         if not more:
+            if buffer.count(b'"') % 2:
+                raise DataError(
+                    f'{file.path} opens a quote (") and never closes it. Correct the file, or '
+                    "write it as parquet."
+                )
             if buffer.strip():
                 yield buffer
             return
@@ -179,7 +184,7 @@ def _kind(kind: Any) -> str:
     ):  # fmt: skip
         if test(kind):
             return name
-    return str(kind)
+    return "text that is not UTF-8" if t.is_binary(kind) else str(kind)
 
 
 def join_kinds(

@@ -136,19 +136,22 @@ def read_dataset(
         "npy": _read_store,
         "zarr": _read_store,
     }
-    chosen = format or _guess_format(source)
+    chosen = format or _guess_format(source, request.options)
     if chosen not in readers:
         raise InputError(f"format={format!r} is unknown. Use one of {', '.join(readers)}.")
     return readers[chosen](request)
 
 
-def _guess_format(path: str) -> str:
+def _guess_format(path: str, options: Mapping[str, Any]) -> str:
     """Format by the suffix of the path, or of the first file in the folder."""
     names = [path.rstrip("/")]
     if not is_remote(path) and os.path.isdir(path):
         if any(os.path.exists(os.path.join(path, n)) for n in ("zarr.json", ".zgroup", ".zarray")):
             return "zarr"
         names += sorted(name for _, _, files in os.walk(path) for name in files)
+    every = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+    if is_remote(path) and not path.lower().rstrip("/").endswith(every):
+        names += [ref.name for ref in list_files(path, every, options)]
     for name in names:
         for kind, suffixes in SUFFIXES.items():
             if name.lower().endswith(suffixes):
