@@ -333,7 +333,7 @@ def test_predict_says_what_is_wrong(cli: Cli, pipeline: Path, tmp_path: Path) ->
     (tmp_path / "cut.parquet").write_bytes(b"PAR1")
     (tmp_path / "text.csv").write_text("a,b,c,d,kind\n1,2,3,high,x\n")
     for arguments, words in (
-        (("runs/p", "none.csv", "--out", "o.csv"), "no such file"),
+        (("runs/p", "none.csv", "--out", "o.csv"), "does not exist"),
         (("runs/q", "data.csv", "--out", "o.csv"), "runs/q"),
         (("runs/p", "data.csv", "--out", "o.xlsx"), ".parquet or .csv"),
         (("runs/p", "data.csv", "--out", "data.csv"), "data file itself"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from distreg.data.storage import list_files
 from distreg.data.vectors import MISSING_LEVEL
 from distreg.exceptions import ConfigError, DataError
 from distreg.model import LinearModel
@@ -53,7 +53,7 @@ def predict_file(model_path: Path, data: str, out: Path, *, keep: Sequence[str] 
     model = LinearModel.load(inner if inner.is_dir() else model_path)
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise ConfigError(f"--out {out}: the name must end in .parquet or .csv")
-    files = _files(data)
+    files = [file.path for file in list_files(data, (".parquet", ".csv"), {})]
     if any(os.path.exists(out) and os.path.samefile(out, file) for file in files):
         raise ConfigError(f"--out {out}: is the data file itself; give another name")
     if PREDICTION in keep:
@@ -70,23 +70,6 @@ def predict_file(model_path: Path, data: str, out: Path, *, keep: Sequence[str] 
     finally:
         draft.unlink(missing_ok=True)
     return n_rows
-
-
-def _files(data: str) -> list[str]:
-    """The files that a path, a folder or a glob names, in order."""
-    if os.path.isdir(data):
-        found = [
-            str(path)
-            for path in sorted(Path(data).rglob("*"))
-            if path.suffix.lower() in (".parquet", ".csv") and path.name[0] not in "._"
-        ]
-    elif os.path.exists(data):
-        found = [data]
-    else:
-        found = sorted(glob.glob(data))
-    if not found:
-        raise ConfigError(f"{data}: no such file; give a parquet or csv file, a folder or a glob")
-    return found
 
 
 def _predicted(model: LinearModel, files: list[str], keep: list[str]) -> Iterator[pa.Table]:
