@@ -28,11 +28,12 @@ from typing import Any
 import numpy as np
 from distributed import Client, LocalCluster
 
-from distreg.cv import PathOptions, cross_validate
+from distreg.cv import cross_validate
 from distreg.data.block import Group
 from distreg.data.dataset import Dataset
 from distreg.data.files import read_dataset
 from distreg.data.folds import ShuffledKFold, make_cells
+from distreg.options import PathOptions
 from distreg.passes import PassRunner
 from distreg.selection import select
 
