@@ -34,9 +34,10 @@ demo: $(VENV)/examples.stamp data/flights.parquet ## cross-validate L1, L2 and E
 	$(BIN)/distreg run $(DEMO)
 	@echo
 	@echo "Where to look:"
-	@echo "  runs/flights/                 report, coefficients, paths, figures, model (newest run)"
-	@echo "  the runs, curves and models:  $(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db"
-	@echo "                                then open http://127.0.0.1:5000"
+	@echo "  runs/flights/figures/comparison.png   all penalties; one folder beside it for each"
+	@echo "  runs/flights/                         report, coefficients, paths, model"
+	@echo "  MLflow                                $(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db"
+	@echo "                                        then open http://127.0.0.1:5000"
 
 first-steps: $(VENV)/examples.stamp ## the same on a small table, in seconds
 	$(BIN)/distreg run pipelines/first_steps.yaml
