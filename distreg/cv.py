@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -147,19 +147,15 @@ def cross_validate(
         n_folds = cells.train.shape[0]
         runner.progress("path", 0, n_folds + 1)
         with ThreadPoolExecutor(runner.n_threads) as pool:
+            whole = pool.submit(_fit_paths, full, full_penalty, grids, options.l1_ratios)
             folds = [
                 pool.submit(_fit_fold, moments, cells.train[k], cells.held_out[k], options, grids)
                 for k in range(n_folds)
             ]
-            paths = tuple(
-                fit_path(full, full_penalty, grid, ratio)
-                for grid, ratio in zip(grids, options.l1_ratios, strict=True)
-            )
-            runner.progress("path", 1, n_folds + 1)
-            fitted = []
-            for future in folds:
-                fitted.append(future.result())
-                runner.progress("path", 1 + len(fitted), n_folds + 1)
+            tasks: list[Future[Any]] = [whole, *folds]
+            for done, _ in enumerate(as_completed(tasks), start=1):
+                runner.progress("path", done, n_folds + 1)
+            paths, fitted = whole.result(), [fold.result() for fold in folds]
         test = _test_scores(moments, cells.test, full, paths)
     runner.cost.path_seconds += time.perf_counter() - start
     return CVResult(
@@ -220,6 +216,19 @@ def _problem(
     return training, penalty
 
 
+def _fit_paths(
+    training: TrainingMoments,
+    penalty: Penalty,
+    grids: Sequence[np.ndarray],
+    l1_ratios: Sequence[float],
+) -> tuple[PathResult, ...]:
+    """One path for each l1_ratio."""
+    return tuple(
+        fit_path(training, penalty, grid, ratio)
+        for grid, ratio in zip(grids, l1_ratios, strict=True)
+    )
+
+
 def _fit_fold(
     moments: CellMoments,
     train: np.ndarray,
@@ -231,10 +240,9 @@ def _fit_fold(
     factor = normalised_factor(options.penalty_factor, moments.n_features)
     training, penalty = _problem(moments, train, options, factor)
     errors, gaps, supports, weight = [], [], [], 0.0
-    for grid, ratio in zip(grids, options.l1_ratios, strict=True):
-        path = fit_path(training, penalty, grid, ratio)
+    for path in _fit_paths(training, penalty, grids, options.l1_ratios):
         total, weight = moments.squared_error(held_out, path.coef, path.intercept, training.fill)
-        errors.append(total / weight if weight > 0 else np.full(grid.size, np.nan))
+        errors.append(total / weight if weight > 0 else np.full(path.alphas.size, np.nan))
         gaps.append(path.relative_gap)
         supports.append(path.coef != 0)
     return FoldFit(np.array(errors), weight, np.array(gaps), np.array(supports))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from scipy import sparse
@@ -13,8 +14,13 @@ from distreg.moments import Issue, Layout, Moments
 
 __all__ = ["Accumulator"]
 
-TILE_ROWS = 8192
-"""Rows sorted by cell at a time: a tile of a few hundred features stays in the last-level cache."""
+TILE_ROWS = 2048
+"""Rows of one update: a tile of a few hundred features stays in the cache."""
+
+HEAD_ROWS = 512
+"""Rows whose mean is the centre of a cell: near enough, and next to nothing to read."""
+
+_NOTHING = np.empty(0)
 
 
 class Accumulator:
@@ -36,6 +42,7 @@ class Accumulator:
         self._names = feature_names
         self._fill = missing == "mean"
         self._moments = Moments.zeros(layout)
+        self._memories: dict[str, np.ndarray] = {}
 
     def add(self, block: Block, cells: np.ndarray) -> None:
         """Add the rows of `block`; `cells` is the (n,) int array of their cells."""
@@ -54,8 +61,14 @@ class Accumulator:
                 union = np.union1d(self._moments.missing, found).astype(np.int64)
                 self._moments = self._moments.with_missing(union)
         target = block.y if block.offset is None else block.y - block.offset
-        for start in range(0, block.n_rows, TILE_ROWS):
-            self._add_tile(block, target, cells, slice(start, start + TILE_ROWS))
+        order = np.argsort(cells, kind="stable")
+        if block.weight is not None:
+            order = order[block.weight[order] > 0]
+        bounds = np.searchsorted(cells[order], np.arange(self._layout.n_cells + 1))
+        for cell in np.flatnonzero(np.diff(bounds)):
+            for start in range(bounds[cell], bounds[cell + 1], TILE_ROWS):
+                stop = min(start + TILE_ROWS, bounds[cell + 1])
+                self._add_rows(block, target, int(cell), order[start:stop])
         # the last row holds the sums: NaN and infinity in any column end up there
         state = self._moments
         if not (np.isfinite(state.dense[:, -1]).all() and np.isfinite(state.cross[:, :, -1]).all()):
@@ -65,30 +78,21 @@ class Accumulator:
         """The moments of all rows added."""
         return self._moments
 
-    def _add_tile(self, block: Block, target: np.ndarray, cells: np.ndarray, where: slice) -> None:
-        tile_cells = cells[where]
-        order = np.argsort(tile_cells, kind="stable")
-        if block.weight is not None:
-            order = order[block.weight[where][order] > 0]
-        sorted_cells = tile_cells[order]
-        bounds = np.searchsorted(sorted_cells, np.arange(self._layout.n_cells + 1))
-        order = order + where.start
-        for cell in np.unique(sorted_cells):
-            rows = order[bounds[cell] : bounds[cell + 1]]
-            self._add_rows(block, target, int(cell), rows)
-
     def _add_rows(self, block: Block, target: np.ndarray, cell: int, rows: np.ndarray) -> None:
         state = self._moments
         if state.count[cell] == 0:
-            state.centre[cell] = centres.dense_centre(block.dense[rows])
-            state.y_centre[cell] = centres.dense_centre(target[rows, None])[0]
+            head = rows[:HEAD_ROWS]
+            state.centre[cell] = centres.dense_centre(block.dense[head])
+            state.y_centre[cell] = centres.dense_centre(target[head, None])[0]
             if block.sparse is not None:
-                state.sparse_centre[cell] = centres.sparse_centre(block.sparse[rows])
+                state.sparse_centre[cell] = centres.sparse_centre(block.sparse[head])
         state.count[cell] += rows.size
         tile = self._fill_tile(block, target, cell, rows)
         # NumPy's product of a matrix with itself is a symmetric rank-k update that lets other
         # threads run; SciPy's dsyrk keeps Python's lock (measured)
-        state.dense[cell] += np.matmul(tile.T, tile)
+        state.dense[cell] += np.matmul(
+            tile.T, tile, out=self._memory("product", (tile.shape[1],) * 2)
+        )
         if block.sparse is not None:
             matrix = block.sparse
             if state.sparse_centre[cell].any():
@@ -104,7 +108,8 @@ class Accumulator:
         weight = np.ones(rows.size) if block.weight is None else block.weight[rows]
         root_weight = np.sqrt(weight)
         by_rows = block.dense.flags.c_contiguous
-        tile = np.empty((rows.size, state.dense.shape[1]), order="C" if by_rows else "F")
+        width = state.dense.shape[1]
+        tile = self._memory("tile", (rows.size, width), "C" if by_rows else "F")
         fill = tiles.fill_rows if by_rows else tiles.fill_columns
         centre, y_centre = state.centre[cell], state.y_centre[cell]
         fill(block.dense, rows, centre, target, y_centre, root_weight, tile)
@@ -113,6 +118,15 @@ class Accumulator:
             tile[:, feature][absent] = 0.0
             tile[:, k] = np.where(absent, root_weight, 0.0)
         return tile
+
+    def _memory(
+        self, use: str, shape: tuple[int, int], order: Literal["C", "F"] = "C"
+    ) -> np.ndarray:
+        """An array in memory that is used again: fresh pages cost as much as filling them."""
+        size = shape[0] * shape[1]
+        if self._memories.get(use, _NOTHING).size < size:
+            self._memories[use] = np.empty(size)
+        return self._memories[use][:size].reshape(shape, order=order)
 
     def _note(self, block: Block) -> None:
         """Name every defect of a block whose sums are not finite or whose weights are not valid."""

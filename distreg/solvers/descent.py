@@ -145,7 +145,7 @@ def _constrained_step(factor, step, inverse, dropped, n_dropped):
 
 
 @njit(cache=True, nogil=True)
-def _walk(matrix, factor, rhs, now, signs, vectors):
+def _walk(matrix, factor, rhs, now, signs, vectors, slack):
     """Walk from `now` to the minimum on its orthant's face, dropping what reaches 0.
 
     Every drop costs two triangular solves; the factor stays. Returns whether the walk ended at the
@@ -158,6 +158,8 @@ def _walk(matrix, factor, rhs, now, signs, vectors):
     n_dropped, full_steps = 0, 0
     while full_steps < REFINEMENTS:
         _residual(matrix, rhs, now, step)
+        if full_steps > 0 and np.max(np.abs(step)) <= slack:
+            break
         _constrained_step(factor, step, inverse, dropped, n_dropped)
         t, first = 1.0, -1
         for i in range(size):
@@ -184,7 +186,7 @@ def _walk(matrix, factor, rhs, now, signs, vectors):
 
 
 @njit(cache=True, nogil=True)
-def _polish(packed, target, coef, lasso, ridge, n, work, vectors, support):
+def _polish(packed, target, coef, lasso, ridge, n, work, vectors, support, slack):
     """Move to the minimum over the faces of the current signs; returns whether it was reached.
 
     Proximal-point steps, ``(C_AA + ridge + DAMPING) d = residual``: the damping makes dependent
@@ -210,7 +212,7 @@ def _polish(packed, target, coef, lasso, ridge, n, work, vectors, support):
     factor = np.linalg.cholesky(matrix)
     for i in range(size):
         matrix[i, i] -= DAMPING
-    reached = _walk(matrix, factor, rhs, now, signs, vectors[3])
+    reached = _walk(matrix, factor, rhs, now, signs, vectors[3], slack)
     for i in range(size):
         coef[support[i]] = now[i]
     return reached
@@ -253,7 +255,7 @@ def _solve_members(packed, target, coef, grad, lasso, ridge, n, slack, work, vec
         total += epochs
         if settled:
             break
-        held = _polish(packed, target, coef, lasso, ridge, n, work, vectors, support)
+        held = _polish(packed, target, coef, lasso, ridge, n, work, vectors, support, slack)
         _member_gradient(packed, target, coef, grad, n)
         if held:
             worst = 0.0
