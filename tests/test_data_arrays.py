@@ -455,3 +455,25 @@ def test_representation_names_sizes():
     data = from_arrays(X0, Y0)
     assert isinstance(data, Dataset)
     assert repr(data) == "Dataset('array', 53 rows x 4 features, 1 blocks in 1 groups)"
+
+
+def reversed_rows(series):
+    return series.iloc[::-1]
+
+
+def test_series_beside_a_frame_go_by_position_whatever_their_index():
+    table = dd.from_pandas(frame(y=Y0, k=np.arange(N)), npartitions=4)
+    y = table["y"].map_partitions(reversed_rows, meta=table["y"]._meta)
+    whole = read(from_arrays(table[list(NAMES)], y, fold_key=table["k"]))
+    np.testing.assert_array_equal(whole.X, X0)
+    np.testing.assert_array_equal(whole.fold_key, np.arange(N))
+    np.testing.assert_array_equal(whole.y, y.compute().to_numpy())
+
+
+@pytest.mark.parametrize("shorter", ["X", "y"])
+def test_series_of_another_length_than_the_frame_are_refused(shorter):
+    table = dd.from_pandas(frame(y=Y0), npartitions=4)
+    some = table[table["x0"] > 0]
+    X, y = (some, table["y"]) if shorter == "X" else (table, some["y"])
+    with pytest.raises(InputError, match=r"of X has \d+ rows and the one of y has \d+"):
+        from_arrays(X[list(NAMES)], y)

@@ -254,7 +254,26 @@ def _with_series(
         if hasattr(values, "to_dask_array") and values.ndim == 1 and _shares_partitions(X, values):
             roles[role] = f"{PREFIX}{role}"
             beside[roles[role]] = values
-    return (X.assign(**beside) if beside else X), roles
+    if not beside:
+        return X, roles
+    meta = X._meta.assign(**{name: series._meta.to_numpy() for name, series in beside.items()})
+    frame = X.map_partitions(
+        _put_beside, *beside.values(), names=tuple(beside), meta=meta, align_dataframes=False
+    )
+    return frame, roles
+
+
+def _put_beside(frame: Any, *series: Any, names: tuple[str, ...]) -> Any:
+    """Partition with Series as further columns, row by row whatever their index."""
+    for name, values in zip(names, series, strict=True):
+        if len(values) != len(frame):
+            role = name.removeprefix(PREFIX)
+            raise InputError(
+                f"A partition of X has {len(frame)} rows and the one of {role} has {len(values)}. "
+                "Give one entry for each row."
+            )
+    beside = {name: values.array for name, values in zip(names, series, strict=True)}
+    return frame.assign(**beside)
 
 
 def _shares_partitions(X: Any, series: Any) -> bool:
@@ -263,7 +282,7 @@ def _shares_partitions(X: Any, series: Any) -> bool:
         from dask.dataframe.dask_expr._expr import are_co_aligned
     except ImportError:
         return False
-    return bool(are_co_aligned(X.expr, series.expr))
+    return X.npartitions == series.npartitions and bool(are_co_aligned(X.expr, series.expr))
 
 
 def _scan_frame(frame: Any, names: tuple[str, ...]) -> tuple[ColumnScan, int]:

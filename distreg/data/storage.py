@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import glob
 import os
@@ -15,7 +16,7 @@ from typing import IO, Any, TypeVar
 
 from distreg.exceptions import DataError, InputError
 
-__all__ = ["FileRef", "Options", "is_remote", "list_files", "opened", "reading", "retried"]
+__all__ = ["FileRef", "Options", "is_remote", "list_files", "opened", "reading", "retried", "walk"]
 
 T = TypeVar("T")
 Options = Mapping[str, Any]
@@ -78,32 +79,58 @@ def list_files(path: str, suffixes: tuple[str, ...], options: Options) -> list[F
             f"{path} holds no file that ends in {' or '.join(suffixes)}. Check the path, or say "
             "what the files are with format=."
         )
+    found.sort(key=lambda ref: (_natural(ref.name), ref.name))
     keyed = [ref for ref in found if re.search(r"(^|/)[^/]+=[^/]*/", ref.name)]
     if keyed:
         raise DataError(
             f"{path} is partitioned by folders such as {keyed[0].name!r}, whose column is not in "
             "the files. Write the files with all columns, or give a glob of one folder."
         )
-    return sorted(found, key=lambda ref: _natural(ref.name))
+    return found
 
 
 def _list(path: str, suffixes: tuple[str, ...]) -> list[FileRef]:
     if os.path.isdir(path):
-        names = [
-            os.path.relpath(os.path.join(folder, file), path)
-            for folder, _, files in os.walk(path)
-            for file in files
-            if file.lower().endswith(suffixes)
-        ]
-        shown = [n for n in names if not any(part[0] in "._" for part in n.split(os.sep))]
-        return [_ref(os.path.join(path, name), name) for name in shown]
-    if not os.path.exists(path) and glob.has_magic(path):
         return [
-            _ref(file, os.path.basename(file))
+            _ref(os.path.join(path, name), name)
+            for name in walk(path)
+            if name.lower().endswith(suffixes)
+        ]
+    if not os.path.exists(path) and glob.has_magic(path):
+        parts = path.split(os.sep)
+        fixed = next(k for k, part in enumerate(parts) if glob.has_magic(part))
+        folder = os.sep.join(parts[:fixed]) or (os.sep if fixed else os.curdir)
+        return [
+            _ref(file, os.path.relpath(file, folder))
             for file in glob.glob(path, recursive=True)
             if os.path.isfile(file)
         ]
     return [_ref(path, os.path.basename(path))]
+
+
+def walk(path: str, hidden: bool = False) -> list[str]:
+    """Paths of all files below a folder, relative to it; a folder that cannot be read raises.
+
+    Links to folders are followed, each folder once: a link may lead to a folder above. Names that
+    begin with "." or "_" are left out unless `hidden`.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    names: list[str] = []
+    seen = {os.path.realpath(path)}
+    for folder, below, files in os.walk(path, onerror=fail, followlinks=True):
+        shown = [file for file in files if hidden or file[0] not in "._"]
+        names += [os.path.relpath(os.path.join(folder, file), path) for file in shown]
+        fresh = []
+        for name in sorted(name for name in below if hidden or name[0] not in "._"):
+            real = os.path.realpath(os.path.join(folder, name))
+            if real not in seen:
+                seen.add(real)
+                fresh.append(name)
+        below[:] = fresh
+    return names
 
 
 def _ref(path: str, name: str) -> FileRef:
@@ -174,7 +201,7 @@ def reading(source: str) -> Iterator[None]:
         raise DataError(f"{source} may not be read: permission denied.") from error
     except (DataError, InputError):
         raise
-    except (OSError, pa.ArrowException, EOFError, UnicodeError, ValueError) as error:
+    except (OSError, pa.ArrowException, EOFError, csv.Error, ValueError) as error:
         message = " ".join(str(error).split())[:300]
         raise DataError(
             f"{source} cannot be read; it is truncated, damaged or of another format ({message}). "

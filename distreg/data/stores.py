@@ -14,7 +14,7 @@ from distreg.data.dataset import BLOCK_BYTES
 from distreg.data.frames import nearest
 from distreg.data.memory import array_block
 from distreg.data.rows import ROLES, RowArrays, as_float_vector, as_keys
-from distreg.data.storage import FileRef, Options, is_remote, list_files, reading, retried
+from distreg.data.storage import FileRef, Options, is_remote, list_files, reading, retried, walk
 from distreg.exceptions import DataError, InputError
 
 __all__ = ["ArrayPart", "StoreRecipe", "StoreSource", "find_npy", "find_zarr", "plan_store"]
@@ -173,11 +173,10 @@ def _zarr(path: str, options: Options) -> Any:
 
 def _all_files(path: str) -> list[FileRef]:
     found = []
-    for folder, _, names in os.walk(path):
-        for name in names:
-            full = os.path.join(folder, name)
-            info = os.stat(full)
-            found.append(FileRef(full, os.path.relpath(full, path), info.st_size, info.st_mtime_ns))
+    for name in walk(path, hidden=True):
+        full = os.path.join(path, name)
+        info = os.stat(full)
+        found.append(FileRef(full, name, info.st_size, info.st_mtime_ns))
     return sorted(found, key=lambda ref: ref.name)
 
 
