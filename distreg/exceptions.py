@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from distreg.secrets import mask
+
 __all__ = [
     "ConfigError",
     "ConvergenceWarning",
@@ -18,7 +20,13 @@ class DistregError(Exception):
 
 
 class InputError(DistregError, ValueError):
-    """What was given cannot be used. The message names the value, what is allowed, what to do."""
+    """What was given cannot be used. The message names the value, what is allowed, what to do.
+
+    Messages repeat paths, URLs and what other libraries said of them: secrets in them are masked.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(mask(part) if isinstance(part, str) else part for part in args))
 
 
 class ConfigError(InputError):

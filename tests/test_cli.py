@@ -521,7 +521,9 @@ def test_an_interruption_ends_with_4(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_a_process_with_4(pipeline: Path, tmp_path: Path, number: int) -> None:
     slow = (
-        "import time, sys\n"
+        "import signal, time, sys\n"
+        # a test run in the background ignores SIGINT, and its children inherit that
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import distreg.pipeline.run as r\n"
         "def wait(*_):\n"
         "    print('ready', flush=True)\n"
@@ -576,6 +578,30 @@ def test_secrets_stay_out_of_the_folder(cli: Cli, pipeline: Path, tmp_path: Path
     done = cli("run", pipeline, "--set", "tracking.enabled=true")
     assert done.exit_code == 2
     assert secret not in done.output
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:1/d.csv?sig=CANARY",
+        "http://127.0.0.1:1/d.csv?password=CANARY",
+        "http://u:p@CANARY@127.0.0.1:1/d.csv",
+    ],
+)
+def test_secrets_of_a_data_url_stay_out_of_messages(
+    cli: Cli, pipeline: Path, tmp_path: Path, url: str
+) -> None:
+    for command in (
+        ("run", pipeline, "--set", f"data.path={url}"),
+        ("fit", url, "--target", "y", "--tracking-uri", "none"),
+    ):
+        done = cli(*command)
+        assert done.exit_code in (1, 2), done.output
+        assert "***" in done.stderr
+        assert "CANARY" not in done.output
+    for path in tmp_path.rglob("*"):
+        assert "CANARY" not in path.name
+        assert path.is_dir() or b"CANARY" not in path.read_bytes()
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ from distreg.exceptions import ConfigError
 from distreg.pipeline.checkpoint import FileCheckpoint
 from distreg.pipeline.output import check_output, read_report, replace_folder, write_csv
 
+WHOLE = ["report.json", "coefficients.csv", "path.csv", "pipeline.yaml", "model", "figures",
+         "tracking"]  # fmt: skip
 IDENTITY = {"data (digest)": "d", "folds": {"folds": 5}, "weights": [1, 2]}
 
 
@@ -106,7 +108,7 @@ def test_journals_outlive_the_folder(tmp_path: Path) -> None:
 
 
 def test_output_folders_that_are_ours(tmp_path: Path) -> None:
-    for content in ([], ["error.log"], ["checkpoint", "error.log"], ["report.json", "x.txt"]):
+    for content in ([], ["error.log"], ["checkpoint", "error.log"], WHOLE):
         folder = tmp_path / "-".join(["run", *content])
         folder.mkdir()
         for name in content:
@@ -114,6 +116,28 @@ def test_output_folders_that_are_ours(tmp_path: Path) -> None:
         check_output(folder)
     check_output(tmp_path / "new" / "deep")
     assert (tmp_path / "new" / "deep").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("content", "foreign"),
+    [
+        (["thesis.tex"], "thesis.tex"),
+        ([*WHOLE, "thesis.tex"], "thesis.tex"),
+        ([*WHOLE, "pred.csv"], "pred.csv"),
+        (["report.json", ".git"], ".git"),
+        (["pipeline.yaml"], "pipeline.yaml"),
+        (["checkpoint", "model"], "model"),
+    ],
+)
+def test_a_folder_with_a_file_of_the_user_is_refused(
+    tmp_path: Path, content: list[str], foreign: str
+) -> None:
+    for name in content:
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match="other files") as caught:
+        check_output(tmp_path)
+    assert f"({foreign})" in str(caught.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(content)
 
 
 def test_output_folders_that_are_refused(tmp_path: Path) -> None:

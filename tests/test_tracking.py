@@ -346,8 +346,10 @@ def test_interrupt_during_the_upload(
     )
 
 
+# A test run in the background ignores SIGINT, and its children inherit that.
 SCRIPT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = {path!r}
 from pathlib import Path
 from distreg.tracking import Tracker

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from distreg.exceptions import InputError
+from distreg.secrets import mask
 
 if TYPE_CHECKING:
     from distreg.pipeline.config import PipelineConfig
@@ -145,7 +146,7 @@ def guard(folder: Path | None = None, *, resume_hint: bool = False) -> Iterator[
         raise typer.Exit(0) from None
     except Exception as error:  # noqa: BLE001 - the last resort of the command line
         log = _write_log(folder)
-        reason = " ".join(str(error).split())[:300] or "no message"
+        reason = " ".join(mask(error).split())[:300] or "no message"
         _complain(f"unexpected failure ({type(error).__name__}: {reason}). Traceback: {log}")
         raise typer.Exit(FAILED) from None
     finally:
@@ -159,7 +160,7 @@ def _complain(message: str) -> None:
 
 def _write_log(folder: Path | None) -> str:
     """Keep the traceback; returns where."""
-    text = traceback.format_exc()
+    text = mask(traceback.format_exc())
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)

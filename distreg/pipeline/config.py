@@ -296,8 +296,9 @@ def build_config(document: Document) -> PipelineConfig:
 
 
 def safe_name(path: str | Path) -> str:
-    """A pipeline's name from a file's name."""
-    return re.sub(r"[^A-Za-z0-9 ._-]", "-", Path(path).stem).lstrip(" ._-")[:100] or "pipeline"
+    """A pipeline's name from a file's name, without the query of a URL: it may hold a key."""
+    file = str(path).partition("?")[0] if "://" in str(path) else path
+    return re.sub(r"[^A-Za-z0-9 ._-]", "-", Path(file).stem).lstrip(" ._-")[:100] or "pipeline"
 
 
 def _relative_to(path: str, folder: Path) -> str:

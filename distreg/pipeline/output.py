@@ -16,7 +16,13 @@ from distreg.exceptions import ConfigError
 
 __all__ = [
     "CHECKPOINT",
+    "COEFFICIENTS",
+    "FIGURES",
     "LOG",
+    "MODEL",
+    "PATH",
+    "PIPELINE",
+    "REPORT",
     "check_output",
     "read_report",
     "replace_folder",
@@ -28,6 +34,17 @@ CHECKPOINT = "checkpoint"
 LOG = "error.log"
 TRACKING = "tracking"
 REPORT = "report.json"
+COEFFICIENTS = "coefficients.csv"
+PATH = "path.csv"
+PIPELINE = "pipeline.yaml"
+MODEL = "model"
+FIGURES = "figures"
+
+LEFT = frozenset({CHECKPOINT, LOG, TRACKING})
+"""What a run leaves that did not finish."""
+
+WRITTEN = frozenset({REPORT, COEFFICIENTS, PATH, PIPELINE, MODEL, FIGURES})
+"""What a finished run writes."""
 
 
 def check_output(folder: Path) -> None:
@@ -40,9 +57,10 @@ def check_output(folder: Path) -> None:
     """
     hint = "give another folder with --output DIR"
     try:
-        if folder.is_dir() and not _is_ours(folder):
+        if folder.is_dir() and (foreign := _foreign(folder)):
             raise ConfigError(
-                f"{folder}: the folder holds other files and would be replaced; {hint}"
+                f"{folder}: the folder holds other files ({foreign}) and would be replaced; "
+                f"move them, or {hint}"
             )
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"{folder}: is a file, not a folder; {hint}")
@@ -55,10 +73,12 @@ def check_output(folder: Path) -> None:
         raise ConfigError(f"{folder}: cannot be written ({reason}); {hint}") from None
 
 
-def _is_ours(folder: Path) -> bool:
-    """True for an empty folder, a finished run's, or what a failed run left."""
+def _foreign(folder: Path) -> str:
+    """Names of what no run wrote; empty for a finished run's folder and what a failed run left."""
     names = {entry.name for entry in folder.iterdir()}
-    return REPORT in names or names <= {CHECKPOINT, LOG, TRACKING}
+    # without a report no run finished here: pipeline.yaml or model are the user's own
+    foreign = sorted(names - (LEFT | WRITTEN if REPORT in names else LEFT))
+    return ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
 
 
 def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:

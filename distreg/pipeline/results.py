@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,21 @@ from distreg.cv import CVResult
 from distreg.data.dataset import Dataset
 from distreg.model import LinearModel
 from distreg.pipeline.config import PipelineConfig
-from distreg.pipeline.output import write_csv
+from distreg.pipeline.output import (
+    COEFFICIENTS,
+    FIGURES,
+    MODEL,
+    PATH,
+    PIPELINE,
+    REPORT,
+    write_csv,
+)
 from distreg.report.figures import save_figures
 from distreg.report.summary import PenaltySummary, winner_of
 from distreg.report.tables import coefficient_table, path_table
+from distreg.secrets import mask
 
-__all__ = ["effective_file", "make_models", "without_secrets", "write_results"]
+__all__ = ["effective_file", "make_models", "write_results"]
 
 
 def make_models(
@@ -78,13 +86,13 @@ def write_results(
 ) -> None:
     """Write the files of the output folder into a new folder."""
     text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    write_csv(folder / "coefficients.csv", *coefficient_table(summaries))
-    write_csv(folder / "path.csv", *path_table(summaries))
-    models[winner_of(summaries).label].save(folder / "model")
-    (folder / "pipeline.yaml").write_text(effective_file(config), encoding="utf-8")
+    (folder / REPORT).write_text(text + "\n", encoding="utf-8")
+    write_csv(folder / COEFFICIENTS, *coefficient_table(summaries))
+    write_csv(folder / PATH, *path_table(summaries))
+    models[winner_of(summaries).label].save(folder / MODEL)
+    (folder / PIPELINE).write_text(effective_file(config), encoding="utf-8")
     if config.output.figures:
-        save_figures(summaries, folder / "figures")
+        save_figures(summaries, folder / FIGURES)
 
 
 def effective_file(config: PipelineConfig) -> str:
@@ -100,9 +108,4 @@ def effective_file(config: PipelineConfig) -> str:
 def _clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _clean(inner) for key, inner in value.items()}
-    return without_secrets(value) if isinstance(value, str) else value
-
-
-def without_secrets(text: str) -> str:
-    """Hide the user part of URLs (``scheme://user:password@host``)."""
-    return re.sub(r"(\w[\w+.-]*://)[^/@\s]+@", r"\1***@", text)
+    return mask(value) if isinstance(value, str) else value

@@ -38,10 +38,11 @@ from distreg.pipeline.checkpoint import FileCheckpoint
 from distreg.pipeline.config import CVConfig, PipelineConfig
 from distreg.pipeline.output import CHECKPOINT, check_output, replace_folder
 from distreg.pipeline.plan import Plan, check_fits, make_plan
-from distreg.pipeline.results import make_models, without_secrets, write_results
+from distreg.pipeline.results import make_models, write_results
 from distreg.pipeline.tracked import finish_tracking, start_tracking
 from distreg.report.summary import summarise
 from distreg.report.tables import make_report
+from distreg.secrets import mask
 from distreg.tracking import Tracker, TrackingResult
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def run_pipeline(
         ready = _prepare(config, _resources(config, client))
         check_fits(ready.plan, config)
         for advice in ready.dataset.advice:
-            note(advice)
+            note(mask(advice))
         if tracker is not None:
             start_tracking(tracker, config, ready.dataset, ready.cells, ready.plan)
         checkpoint = FileCheckpoint(folder / CHECKPOINT, _identity(config, ready), resume=resume)
@@ -274,8 +275,8 @@ def _about(config: PipelineConfig, ready: Prepared) -> dict[str, Any]:
             **{name: _version(name) for name in ("numpy", "scipy", "numba", "dask", "pyarrow")},
         },
         "data": {
-            "name": dataset.name,
-            "path": without_secrets(config.data.path),
+            "name": mask(dataset.name),
+            "path": mask(config.data.path),
             "target": config.data.target,
             "n_rows": dataset.n_rows,
             "n_numeric": dataset.n_dense,

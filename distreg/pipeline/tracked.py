@@ -11,6 +11,7 @@ from distreg.data.folds import Cells
 from distreg.pipeline.config import PipelineConfig
 from distreg.pipeline.plan import Plan
 from distreg.report.summary import PenaltySummary
+from distreg.secrets import mask
 from distreg.tracking import DatasetInfo, Tracker, TrackingResult
 
 __all__ = ["finish_tracking", "start_tracking"]
@@ -45,7 +46,7 @@ def start_tracking(
         "data_digest": dataset.digest,
     }
     info = DatasetInfo(
-        name=dataset.name,
+        name=mask(dataset.name),
         digest=dataset.digest,
         source=config.data.path,
         n_rows=dataset.n_rows,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from distreg.secrets import mask
 from distreg.tracking.mlflow import Tracker
 from distreg.tracking.records import DatasetInfo, TrackingResult
 from distreg.tracking.sending import sync
-from distreg.tracking.target import mask
 
 __all__ = ["DatasetInfo", "Tracker", "TrackingResult", "mask", "sync"]

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from distreg.exceptions import InputError
+from distreg.secrets import mask
 
-__all__ = ["Target", "mask", "probe", "resolve"]
+__all__ = ["Target", "probe", "resolve"]
 
 PROBE_SECONDS = 3.0
 DATABASES = ("postgresql", "mysql", "mssql")
-
-_USERINFO = re.compile(r"(?<=://)[^\s/]*@")
-_QUERY = re.compile(
-    r"(?i)\b([a-z_-]*(?:password|passwd|token|secret|sig|signature|key))=[^&\s'\"]+"
-)
 
 
 @dataclass(frozen=True)
@@ -72,14 +66,6 @@ class Target:
         if self.is_server:
             return self.shown
         return f"mlflow ui --backend-store-uri {self.shown}"
-
-
-def mask(text: object, secrets: Iterable[str] = ()) -> str:
-    """`text` with `secrets`, the userinfo of URIs and secret query values replaced by ``***``."""
-    out = str(text)
-    for secret in secrets:
-        out = out.replace(secret, "***")
-    return _QUERY.sub(r"\1=***", _USERINFO.sub("***@", out))
 
 
 def resolve(uri: str | None, output: Path) -> Target:
