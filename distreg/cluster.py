@@ -176,7 +176,9 @@ def _remote(address: str, timeout: float) -> Iterator[Client]:
             _wait(client, timeout, address)
             versions: Any = client.get_versions(packages=["distreg"])
             check_versions(versions)
-            yield client
+            # the scans of the data ask Dask for its current scheduler
+            with client.as_current():
+                yield client
         finally:
             client.close(timeout=5)
 

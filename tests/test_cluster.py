@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import dask
 import psutil
 import pytest
+from distributed import LocalCluster
 
-from distreg.cluster import check_versions, open_cluster, resources_of
+from distreg.cluster import active_client, check_versions, open_cluster, resources_of
 from distreg.exceptions import ConfigError
 
 NODE = {
@@ -143,8 +145,27 @@ def test_processes_and_a_scheduler() -> None:
 
 
 @pytest.mark.cluster
+def test_scans_run_on_the_workers_of_a_scheduler() -> None:
+    """Scans of files and collections compute without naming a client."""
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        ) as cluster,
+        open_cluster("scheduler", address=cluster.scheduler_address, timeout=20) as client,
+    ):
+        assert client is not None
+        [where] = dask.compute(dask.delayed(os.getpid, pure=False)())
+        assert [where] == list(client.run(os.getpid).values())
+        assert where != os.getpid()
+    assert active_client() is None
+
+
+@pytest.mark.cluster
 def test_a_scheduler_without_workers() -> None:
-    from distributed import LocalCluster
 
     with (
         LocalCluster(
