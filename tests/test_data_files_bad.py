@@ -117,6 +117,32 @@ BAD = {
         lambda d: written(d), {"numeric": ["a"], "categorical": ["a"]}, r"both numeric and cat"
     ),
     "text as number": (lambda d: written(d), {"numeric": ["c"]}, "'c' holds text.*categorical"),
+    "target as feature": (
+        lambda d: written(d), {"numeric": ["a", "y"]}, "'y' is the target and named as a feature"
+    ),
+    "target as category": (
+        lambda d: written(d), {"categorical": ["y"]}, "'y' is the target and named as a feature"
+    ),
+    "target as feature, csv": (
+        lambda d: written(d, name="t.csv"), {"numeric": ["a", "y"]}, "'y' is the target and"
+    ),
+    "target as feature, npy": (
+        lambda d: arrays(d), {"target": "x0", "numeric": ["x0", "x1"]}, "'x0' is the target and"
+    ),
+    "target by number, npy": (
+        lambda d: arrays(d), {"target": -3, "numeric": ["x0", "x1"]}, "'x0' is the target and"
+    ),
+    "named twice": (
+        lambda d: written(d), {"numeric": ["a", "a"]}, r"more than once in numeric: \['a'\]"
+    ),
+    "named twice, npy": (
+        lambda d: arrays(d), {"target": "x0", "numeric": ["x1", "x1"]},
+        r"more than once in numeric: \['x1'\]",
+    ),
+    "used and excluded, npy": (
+        lambda d: arrays(d), {"target": "x0", "numeric": ["x1"], "exclude": ["x1"]},
+        r"both used and excluded: \['x1'\]",
+    ),
     "dates": (lambda d: written(d, TABLE.assign(d=DATES)), {}, r"'d' \(timestamp.*exclude"),
     "dates, csv": (
         lambda d: written(d, TABLE.assign(d=DATES), "t.csv"), {}, r"'d' \((date|timestamp).*exclude"

@@ -231,7 +231,7 @@ def choose_table_columns(
             raise InputError(f"categorical names {name!r}, but {nearest(name, kinds)}")
     taken = set(asked) | set(named.values())
     numeric = [name for name in kinds if name not in taken]
-    return choose_columns(kinds, named.values(), numeric, asked)
+    return choose_columns(kinds, named, numeric, asked)
 
 
 def table_dtype(columns: Any) -> str:

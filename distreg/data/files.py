@@ -57,9 +57,7 @@ class Request:
                 raise DataError(
                     f"{label} column {name!r} holds {kinds[name]}, not numbers. Convert it first."
                 )
-        return choose_columns(
-            kinds, self.roles.values(), self.numeric, self.categorical, self.exclude
-        )
+        return choose_columns(kinds, self.roles, self.numeric, self.categorical, self.exclude)
 
     @property
     def declared(self) -> tuple[str, ...]:
@@ -310,9 +308,7 @@ def _read_store(request: Request) -> Dataset:
         X, beside, files = stores.find_zarr(request.path, request.options)
     matrix = stores.open_matrix(X, request.options)
     columns, arrays = stores.resolve_roles(request.roles, matrix, beside)
-    features = stores.feature_columns(
-        matrix, list(columns.values()), request.numeric, request.exclude
-    )
+    features = stores.feature_columns(matrix, columns, request.numeric, request.exclude)
     drop = request.missing == "drop"
     shared = stores.StoreSource(X, matrix.shape, features, columns, arrays, drop, request.options)
     stores.check_arrays(shared)

@@ -21,6 +21,7 @@ __all__ = [
     "Chosen",
     "ColumnScan",
     "TableLayout",
+    "check_features",
     "choose_columns",
     "finish_layout",
     "nearest",
@@ -197,7 +198,7 @@ def check_levels(name: str, found: Collection[Level], limits: Mapping[str, int])
 
 def choose_columns(
     kinds: Mapping[str, str],
-    taken: Collection[str],
+    roles: Mapping[str, str],
     numeric: Sequence[str] | None,
     categorical: Sequence[str] | None,
     exclude: Sequence[str] = (),
@@ -208,28 +209,19 @@ def choose_columns(
     ----------
     kinds : mapping from str to {"number", "text", anything else}
         Kind of every column, in their order.
-    taken : collection of str
-        Columns with another use.
+    roles : mapping from str to str
+        Columns with another use, by role.
     numeric, categorical : sequence of str, or None
         As the user named them; None means every column of that kind.
     exclude : sequence of str
         Columns to leave out.
     """
-    for what, names in (
-        ("numeric", numeric), ("categorical", categorical), ("exclude", exclude),
-    ):  # fmt: skip
-        for name in names or ():
-            if name not in kinds:
-                raise DataError(f"{what} names {name!r}, but {nearest(name, kinds)}")
-    both = sorted(set(numeric or ()) & set(categorical or ()))
-    if both:
-        raise InputError(f"Columns in both numeric and categorical: {both}. Choose one.")
     asked = tuple(categorical or ())
-    given = set(numeric or ()) | set(asked)
-    clash = sorted(given & set(exclude))
-    if clash:
-        raise InputError(f"Columns both used and excluded: {clash}. Choose one.")
-    free = [n for n in kinds if n not in given and n not in set(taken) and n not in set(exclude)]
+    named = {"numeric": numeric or (), "categorical": asked}
+    check_features(kinds, roles.get("y"), named, exclude)
+    given = {*(numeric or ()), *asked}
+    taken = {*roles.values(), *exclude}
+    free = [name for name in kinds if name not in given and name not in taken]
     if numeric is None:
         numeric = [name for name in free if kinds[name] == "number"]
     if categorical is None:
@@ -248,6 +240,47 @@ def choose_columns(
                 f"(categorical=[{name!r}]), convert it to numbers, or leave it out."
             )
     return Chosen(tuple(numeric), tuple(categorical), frozenset(asked))
+
+
+def check_features(
+    known: Collection[str],
+    target: str | None,
+    named: Mapping[str, Sequence[str]],
+    exclude: Sequence[str],
+) -> None:
+    """Refuse features that do not exist, are named twice or left out, or are the target.
+
+    Parameters
+    ----------
+    known : collection of str
+        All columns.
+    target : str or None
+        Column to be predicted; weights, offsets and fold keys may be features too.
+    named : mapping from str to sequence of str
+        Features, by the argument that names them.
+    exclude : sequence of str
+        Columns to leave out.
+    """
+    for what, names in (*named.items(), ("exclude", exclude)):
+        for name in names:
+            if name not in known:
+                raise DataError(f"{what} names {name!r}, but {nearest(name, known)}")
+    for what, names in named.items():
+        twice = vectors.duplicates(names)
+        if twice:
+            raise InputError(f"Columns named more than once in {what}: {twice}. Name each once.")
+    features = [name for names in named.values() for name in names]
+    both = vectors.duplicates(features)
+    if both:
+        raise InputError(f"Columns in both {' and '.join(named)}: {both}. Choose one.")
+    clash = sorted(set(features) & set(exclude))
+    if clash:
+        raise InputError(f"Columns both used and excluded: {clash}. Choose one.")
+    if target in features:
+        raise InputError(
+            f"Column {target!r} is the target and named as a feature too, which would predict it "
+            "from itself. Choose one."
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from distreg.data.block import Block
 from distreg.data.dataset import BLOCK_BYTES
-from distreg.data.frames import nearest
+from distreg.data.frames import check_features, nearest
 from distreg.data.memory import array_block
 from distreg.data.rows import ROLES, RowArrays, as_float_vector, as_keys
 from distreg.data.storage import FileRef, Options, is_remote, list_files, reading, retried, walk
@@ -282,16 +282,14 @@ def check_arrays(shared: StoreSource) -> None:
 
 def feature_columns(
     matrix: Matrix,
-    taken: Sequence[int],
+    taken: Mapping[str, int],
     numeric: Sequence[str] | None,
     exclude: Sequence[str],
 ) -> tuple[int, ...]:
     """Columns of the matrix that are features."""
-    for what, names in (("numeric", numeric or ()), ("exclude", exclude)):
-        for name in names:
-            if name not in matrix.names:
-                raise DataError(f"{what} names {name!r}, but {nearest(name, matrix.names)}")
+    target = matrix.names[taken["y"]] if "y" in taken else None
+    check_features(matrix.names, target, {"numeric": numeric or ()}, exclude)
     if numeric is not None:
         return tuple(matrix.names.index(name) for name in numeric)
-    left_out = {matrix.names.index(name) for name in exclude} | set(taken)
+    left_out = {matrix.names.index(name) for name in exclude} | set(taken.values())
     return tuple(j for j in range(matrix.shape[1]) if j not in left_out)
