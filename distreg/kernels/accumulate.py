@@ -14,8 +14,11 @@ from distreg.moments import Issue, Layout, Moments
 
 __all__ = ["Accumulator"]
 
-TILE_ROWS = 2048
-"""Rows of one update: a tile of a few hundred features stays in the cache."""
+TILE_BYTES = 16_000_000
+"""Size of a tile, the rows that are gathered and multiplied together: half a last-level cache."""
+
+FEWEST_ROWS = 2048
+"""Rows of a tile of many features: fewer would make the product slow."""
 
 HEAD_ROWS = 512
 """Rows whose mean is the centre of a cell: near enough, and next to nothing to read."""
@@ -61,14 +64,9 @@ class Accumulator:
                 union = np.union1d(self._moments.missing, found).astype(np.int64)
                 self._moments = self._moments.with_missing(union)
         target = block.y if block.offset is None else block.y - block.offset
-        order = np.argsort(cells, kind="stable")
-        if block.weight is not None:
-            order = order[block.weight[order] > 0]
-        bounds = np.searchsorted(cells[order], np.arange(self._layout.n_cells + 1))
-        for cell in np.flatnonzero(np.diff(bounds)):
-            for start in range(bounds[cell], bounds[cell + 1], TILE_ROWS):
-                stop = min(start + TILE_ROWS, bounds[cell + 1])
-                self._add_rows(block, target, int(cell), order[start:stop])
+        height = max(FEWEST_ROWS, TILE_BYTES // (8 * self._moments.dense.shape[1]))
+        for start in range(0, block.n_rows, height):
+            self._add_tile(block, target, cells, slice(start, start + height))
         # the last row holds the sums: NaN and infinity in any column end up there
         state = self._moments
         if not (np.isfinite(state.dense[:, -1]).all() and np.isfinite(state.cross[:, :, -1]).all()):
@@ -78,41 +76,58 @@ class Accumulator:
         """The moments of all rows added."""
         return self._moments
 
-    def _add_rows(self, block: Block, target: np.ndarray, cell: int, rows: np.ndarray) -> None:
+    def _add_tile(self, block: Block, target: np.ndarray, cells: np.ndarray, where: slice) -> None:
+        # 16-bit keys are sorted by radix
+        rows = np.argsort(cells[where].astype(np.uint16), kind="stable") + where.start
+        if block.weight is not None:
+            rows = rows[block.weight[rows] > 0]
+        bounds = np.searchsorted(cells[rows], np.arange(self._layout.n_cells + 1))
+        present = np.flatnonzero(np.diff(bounds))
+        for cell in present:
+            self._begin(block, target, int(cell), rows[bounds[cell] : bounds[cell + 1]][:HEAD_ROWS])
+        tile = self._fill_tile(block, target, rows, bounds)
         state = self._moments
-        if state.count[cell] == 0:
-            head = rows[:HEAD_ROWS]
-            state.centre[cell] = centres.dense_centre(block.dense[head])
-            state.y_centre[cell] = centres.dense_centre(target[head, None])[0]
+        for cell in present:
+            part = slice(bounds[cell], bounds[cell + 1])
+            # NumPy's product of a matrix with itself is a symmetric rank-k update that lets other
+            # threads run; SciPy's dsyrk keeps Python's lock (measured)
+            product = self._memory("product", (tile.shape[1], tile.shape[1]))
+            state.dense[cell] += np.matmul(tile[part].T, tile[part], out=product)
+            state.count[cell] += part.stop - part.start
             if block.sparse is not None:
-                state.sparse_centre[cell] = centres.sparse_centre(block.sparse[head])
-        state.count[cell] += rows.size
-        tile = self._fill_tile(block, target, cell, rows)
-        # NumPy's product of a matrix with itself is a symmetric rank-k update that lets other
-        # threads run; SciPy's dsyrk keeps Python's lock (measured)
-        state.dense[cell] += np.matmul(
-            tile.T, tile, out=self._memory("product", (tile.shape[1],) * 2)
-        )
+                self._add_sparse(block.sparse, rows[part], int(cell), tile[part])
+
+    def _begin(self, block: Block, target: np.ndarray, cell: int, head: np.ndarray) -> None:
+        """Choose the centre of a cell that has had no rows."""
+        state = self._moments
+        if state.count[cell]:
+            return
+        state.centre[cell] = centres.dense_centre(block.dense[head])
+        state.y_centre[cell] = centres.dense_centre(target[head, None])[0]
         if block.sparse is not None:
-            matrix = block.sparse
-            if state.sparse_centre[cell].any():
-                matrix = centres.subtract(matrix[rows], state.sparse_centre[cell])
-                rows = np.arange(rows.size)
-            parts = matrix.data, matrix.indices, matrix.indptr
-            tiles.add_one_hot(*parts, rows, cell, tile, state.cross, state.sparse)
+            state.sparse_centre[cell] = centres.sparse_centre(block.sparse[head])
+
+    def _add_sparse(
+        self, matrix: sparse.csr_array, rows: np.ndarray, cell: int, tile: np.ndarray
+    ) -> None:
+        state = self._moments
+        if state.sparse_centre[cell].any():
+            matrix = centres.subtract(matrix[rows], state.sparse_centre[cell])
+            rows = np.arange(rows.size)
+        parts = matrix.data, matrix.indices, matrix.indptr
+        tiles.add_one_hot(*parts, rows, cell, tile, state.cross, state.sparse)
 
     def _fill_tile(
-        self, block: Block, target: np.ndarray, cell: int, rows: np.ndarray
+        self, block: Block, target: np.ndarray, rows: np.ndarray, bounds: np.ndarray
     ) -> np.ndarray:
         state = self._moments
         weight = np.ones(rows.size) if block.weight is None else block.weight[rows]
         root_weight = np.sqrt(weight)
         by_rows = block.dense.flags.c_contiguous
-        width = state.dense.shape[1]
-        tile = self._memory("tile", (rows.size, width), "C" if by_rows else "F")
+        tile = self._memory("tile", (rows.size, state.dense.shape[1]), "C" if by_rows else "F")
         fill = tiles.fill_rows if by_rows else tiles.fill_columns
-        centre, y_centre = state.centre[cell], state.y_centre[cell]
-        fill(block.dense, rows, centre, target, y_centre, root_weight, tile)
+        centre, y_centre = state.centre, state.y_centre
+        fill(block.dense, rows, bounds, centre, target, y_centre, root_weight, tile)
         for k, feature in enumerate(state.missing, start=self._layout.n_dense):
             absent = np.isnan(tile[:, feature])
             tile[:, feature][absent] = 0.0

@@ -12,28 +12,34 @@ __all__ = ["add_one_hot", "fill_columns", "fill_rows", "mirror_lower", "missing_
 
 
 @njit(cache=True, nogil=True)
-def fill_rows(dense, rows, centre, target, y_centre, root_weight, out):
-    """Write ``sqrt(w) [x - centre, target - y_centre, 1]`` of `rows` to the C-ordered `out`."""
-    n_dense, last = centre.shape[0], out.shape[1] - 1
-    for i in range(rows.shape[0]):
-        row, scale = rows[i], root_weight[i]
-        for j in range(n_dense):
-            out[i, j] = (dense[row, j] - centre[j]) * scale
-        out[i, last - 1] = (target[row] - y_centre) * scale
-        out[i, last] = scale
+def fill_rows(dense, rows, bounds, centre, target, y_centre, root_weight, out):
+    """Write ``sqrt(w) [x - centre, target - y_centre, 1]`` of `rows` to the C-ordered `out`.
+
+    Rows ``bounds[c]`` to ``bounds[c + 1]`` of `rows` belong to cell c and have its centre.
+    """
+    n_dense, last = centre.shape[1], out.shape[1] - 1
+    for c in range(centre.shape[0]):
+        for i in range(bounds[c], bounds[c + 1]):
+            row, scale = rows[i], root_weight[i]
+            for j in range(n_dense):
+                out[i, j] = (dense[row, j] - centre[c, j]) * scale
+            out[i, last - 1] = (target[row] - y_centre[c]) * scale
+            out[i, last] = scale
 
 
 @njit(cache=True, nogil=True)
-def fill_columns(dense, rows, centre, target, y_centre, root_weight, out):
+def fill_columns(dense, rows, bounds, centre, target, y_centre, root_weight, out):
     """As `fill_rows`, for Fortran-ordered blocks and tiles."""
-    n_dense, last = centre.shape[0], out.shape[1] - 1
+    n_dense, last = centre.shape[1], out.shape[1] - 1
     for j in range(n_dense):
-        shift = centre[j]
-        for i in range(rows.shape[0]):
-            out[i, j] = (dense[rows[i], j] - shift) * root_weight[i]
-    for i in range(rows.shape[0]):
-        out[i, last - 1] = (target[rows[i]] - y_centre) * root_weight[i]
-        out[i, last] = root_weight[i]
+        for c in range(centre.shape[0]):
+            shift = centre[c, j]
+            for i in range(bounds[c], bounds[c + 1]):
+                out[i, j] = (dense[rows[i], j] - shift) * root_weight[i]
+    for c in range(centre.shape[0]):
+        for i in range(bounds[c], bounds[c + 1]):
+            out[i, last - 1] = (target[rows[i]] - y_centre[c]) * root_weight[i]
+            out[i, last] = root_weight[i]
 
 
 @njit(cache=True, nogil=True)
