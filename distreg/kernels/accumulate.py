@@ -81,6 +81,8 @@ class Accumulator:
         rows = np.argsort(cells[where].astype(np.uint16), kind="stable") + where.start
         if block.weight is not None:
             rows = rows[block.weight[rows] > 0]
+        if rows.size == 0:
+            return
         bounds = np.searchsorted(cells[rows], np.arange(self._layout.n_cells + 1))
         present = np.flatnonzero(np.diff(bounds))
         for cell in present:
