@@ -76,7 +76,7 @@ LEVELS = {
     ),
     "decimal": (
         [decimal.Decimal("2.50"), decimal.Decimal("1.00"), None, decimal.Decimal("2.50")],
-        ("1.00", "2.50"),
+        ("1", "2.5"),
     ),
     "empty text": (["b", "", None, "b"], ("", "b")),
 }  # fmt: skip
@@ -224,3 +224,54 @@ def test_encoding_parts_is_encoding_the_whole(codes, cut):
     wanted = [[c == level for level in ("0", "2", "3", "5")] for c in table["c"]]
     np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(whole.sparse.toarray(), wanted)
+
+
+TIMES = [
+    datetime.datetime(2020, 1, 1),
+    datetime.datetime(2020, 1, 1, 10, 20, 30),
+    datetime.datetime(2020, 1, 1, 0, 0, 0, 250_000),
+]
+CLOCK = [datetime.time(0, 0), datetime.time(10, 20, 30), datetime.time(0, 0, 0, 250_000)]
+PRICES = [decimal.Decimal(text) for text in ("100", "1.5", "0.25")]
+
+
+@pytest.mark.parametrize(
+    ("values", "types", "levels"),
+    [
+        (
+            TIMES, [pa.timestamp(unit) for unit in ("ms", "us", "ns")],
+            ("2020-01-01 00:00:00", "2020-01-01 00:00:00.25", "2020-01-01 10:20:30"),
+        ),
+        (
+            TIMES, [pa.timestamp(unit, "UTC") for unit in ("ms", "us", "ns")],
+            ("2020-01-01 00:00:00.25Z", "2020-01-01 00:00:00Z", "2020-01-01 10:20:30Z"),
+        ),
+        (
+            TIMES, [pa.timestamp(unit, "Asia/Tokyo") for unit in ("ms", "ns")],
+            (
+                "2020-01-01 09:00:00+0900", "2020-01-01 09:00:00.25+0900",
+                "2020-01-01 19:20:30+0900",
+            ),
+        ),
+        (
+            CLOCK, [pa.time32("ms"), pa.time64("us"), pa.time64("ns")],
+            ("00:00:00", "00:00:00.25", "10:20:30"),
+        ),
+        (
+            PRICES, [pa.decimal128(5, 2), pa.decimal128(38, 20), pa.decimal256(60, 30)],
+            ("0.25", "1.5", "100"),
+        ),
+        (
+            [datetime.timedelta(seconds=k) for k in (1, 2, 3)],
+            [pa.duration(unit) for unit in ("s", "ms", "ns")],
+            ("1000000000", "2000000000", "3000000000"),
+        ),
+    ],
+)  # fmt: skip
+def test_levels_do_not_depend_on_unit_or_scale(values, types, levels):
+    for kind in types:
+        column = pa.array([*values, None], pa.timestamp("ns") if values is TIMES else kind)
+        for stored in (column.cast(kind), column.cast(kind).dictionary_encode()):
+            found, any_missing = levels_of(stored, "t")
+            assert set(found) == set(levels)
+            assert any_missing

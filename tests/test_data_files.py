@@ -7,6 +7,8 @@ import pickle
 import subprocess
 import sys
 
+import dask.dataframe as dd
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -377,3 +379,71 @@ def test_importing_is_cheap():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "dask", "pandas", "arrow"])
+@pytest.mark.parametrize("written", ["float", "integer", "mixed"])
+def test_fold_ids_are_themselves_also_as_floats(kind, written, tmp_path):
+    ids = np.array([-1, 0, 3, 7, 3, -1])
+    keys = ids.astype(float if written == "float" else int)
+    table = pd.DataFrame({"a": np.arange(6.0), "k": keys, "y": np.arange(6.0)})
+    if written == "mixed":
+        table["k"] = ["-1", "0.0", "3", "7.0", "3.00", "-1."] if kind == "csv" else pd.array(keys)
+    use = {"target": "y", "fold_key": "k"}
+    if kind in ("parquet", "csv"):
+        path = tmp_path / f"t.{kind}"
+        table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+        data = read_dataset(path, **use)
+        assert data.n_scans == int(kind == "csv")
+    else:
+        X = {
+            "dask": lambda: dd.from_pandas(table, npartitions=2),
+            "pandas": lambda: table,
+            "arrow": lambda: pa.Table.from_pandas(table),
+        }[kind]()
+        data = from_arrays(X, "y", fold_key="k")
+    assert data.fold_key_levels is None
+    assert data.feature_names == ("a",)
+    np.testing.assert_array_equal(read(data).fold_key, ids)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_fold_ids_that_are_no_whole_numbers(suffix, tmp_path):
+    table = pd.DataFrame({"a": [1.0, 2.0], "k": [0.0, 0.5], "y": [1.0, 2.0]})
+    path = tmp_path / f"t.{suffix}"
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+    if suffix == "csv":
+        assert read_dataset(path, target="y", fold_key="k").fold_key_levels == ("0.0", "0.5")
+    else:
+        with pytest.raises(DataError, match="'k' is missing or no whole number in row 1"):
+            read(read_dataset(path, target="y", fold_key="k"))
+
+
+def memory_storage(content):
+    """A csv file on the storage of fsspec that lives in this process."""
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file("/distreg-csv/t.csv", content)
+    return "memory://distreg-csv/t.csv"
+
+
+@pytest.mark.parametrize("header_bytes", [1, 3, 1 << 16])
+def test_csv_on_remote_storage(header_bytes, tmp_path, monkeypatch):
+    monkeypatch.setattr(scanning, "HEADER_BYTES", header_bytes)
+    monkeypatch.setattr(
+        "fsspec.implementations.memory.MemoryFile.readline",
+        lambda self: pytest.fail("buffered files of fsspec have no readline with a size"),
+    )
+    content = TABLE.to_csv(index=False).encode()
+    (tmp_path / "t.csv").write_bytes(content)
+    local = read(read_dataset(tmp_path / "t.csv", **USE))
+    remote = read_dataset(memory_storage(content), **USE)
+    np.testing.assert_array_equal(read(remote).X, local.X)
+    np.testing.assert_array_equal(read(remote).y, TABLE["y"])
+
+
+@pytest.mark.parametrize("start", [b"\n", b"\r\n\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n  \n"])
+def test_blank_lines_before_a_csv_header_are_skipped(start, tmp_path):
+    (tmp_path / "t.csv").write_bytes(start + b"a,y\n1.5,2\n2.5,3\n")
+    data = read_dataset(tmp_path / "t.csv", target="y")
+    assert data.feature_names == ("a",)
+    np.testing.assert_array_equal(read(data).X[:, 0], [1.5, 2.5])

@@ -82,3 +82,30 @@ def test_globs_over_hive_folders_are_refused(pattern, tmp_path):
     with pytest.raises(DataError, match="partitioned by folders such as 'year=2020/"):
         read_dataset(f"{tmp_path}/{pattern}", target="y")
     assert targets(f"{tmp_path}/year=2020/*.parquet") == [1.0]
+
+
+def zarr_store(folder, zarr_format, shards=None):
+    group = zarr.open_group(folder / "t.zarr", mode="w", zarr_format=zarr_format)
+    X = np.arange(1.0, 25.0).reshape(8, 3)
+    X[4:6, 1] = 0.0  # a chunk of zeros has no file
+    shards = {"shards": shards} if shards else {}
+    group.create_array("X", data=X, chunks=(2, 1), **shards)
+    group.create_array("y", data=np.arange(1.0, 9.0), chunks=(4,))
+    return folder / "t.zarr", X
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "shards", "lost"),
+    [(2, None, "X/1.2"), (3, None, "X/c/1/2"), (3, (4, 3), "X/c/1/0"), (3, None, "y/c/0")],
+)
+def test_a_zarr_chunk_that_vanishes_is_no_zeros(zarr_format, shards, lost, tmp_path, monkeypatch):
+    monkeypatch.setattr("distreg.data.stores.BLOCK_BYTES", 2 * 2 * 3 * 8)
+    path, X = zarr_store(tmp_path, zarr_format, shards)
+    data = read_dataset(path)
+    whole = read(data)
+    np.testing.assert_array_equal(whole.X, X)
+    np.testing.assert_array_equal(whole.y, np.arange(1.0, 9.0))
+    assert data.n_blocks == 4
+    (path / lost).unlink()
+    with pytest.raises(DataError, match="has changed: these rows were in"):
+        read(data)

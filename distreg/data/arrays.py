@@ -178,7 +178,7 @@ def _from_table(
     chosen = choose_table_columns(kinds, named, categorical)
     scanned = list(chosen.categorical)
     key = named.get("fold_key")
-    if key is not None and not _is_integer(first[key]):
+    if key is not None and _kind(first[key]) != "number":
         scanned.append(key)
     scan = scan_columns(X, dict.fromkeys(scanned), {})
     dtype = table_dtype(first[name] for name in chosen.numeric)
@@ -246,12 +246,6 @@ def _kind(column: Any) -> str:
     if vectors.is_numeric(column.type):
         return "number"
     return "category" if str(column.type).startswith("dictionary") else str(column.type)
-
-
-def _is_integer(column: Any) -> bool:
-    if isinstance(column, np.ndarray):
-        return column.dtype.kind in "bui"
-    return str(column.type).startswith(("int", "uint", "bool"))
 
 
 def _is_dask(values: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -22,6 +23,13 @@ PIECE_BYTES = 16_000_000
 
 LINE_BYTES = 64_000_000
 """A longer line is a quote that never ends."""
+
+
+HEADER_BYTES = 1 << 16
+"""Read at a time in search of the end of the first line."""
+
+BLANK = b" \t\r\n\xef\xbb\xbf"
+"""What a line without content holds: white space, and a mark of the byte order."""
 
 
 @dataclass(frozen=True)
@@ -94,17 +102,32 @@ def _scan_file(file: FileRef, as_text: tuple[str, ...], options: Options) -> Csv
 
 
 def _header(stream: IO[bytes], file: FileRef) -> tuple[tuple[str, ...], str, int]:
-    """Column names, delimiter and length of the first line."""
-    line = stream.readline(LINE_BYTES)
-    if not line.strip():
-        raise DataError(f"{file.path} is empty. A csv file needs a line of column names.")
+    """Column names, delimiter and offset of the line after; blank lines before are skipped."""
+    offset, line = 0, b""
+    while not line.strip(BLANK):
+        line = _first_line(stream, offset)
+        offset += len(line)
+        if not line:
+            raise DataError(f"{file.path} is empty. A csv file needs a line of column names.")
     text = line.decode("utf-8-sig").rstrip("\r\n")
     delimiter = max(",;\t|", key=lambda mark: (text.count(mark), mark == ","))
     names = tuple(next(csv.reader(io.StringIO(text), delimiter=delimiter)))
     twice = vectors.duplicates(names)
     if twice:
         raise DataError(f"{file.path} has columns with the same name: {twice}. Rename them.")
-    return names, delimiter, len(line)
+    return names, delimiter, offset
+
+
+def _first_line(stream: IO[bytes], offset: int) -> bytes:
+    """The line that begins at `offset`, with its end; remote files have no `readline`."""
+    stream.seek(offset)
+    line = b""
+    while b"\n" not in line and len(line) < LINE_BYTES:
+        more = stream.read(HEADER_BYTES)
+        if not more:
+            return line
+        line += more
+    return line[: line.find(b"\n") + 1 or None]
 
 
 def _pieces(stream: IO[bytes], offset: int, file: FileRef) -> Iterator[bytes]:
@@ -243,12 +266,13 @@ def _is_number(value: str) -> bool:
 
 
 def typed_scans(
-    files: Sequence[CsvFile], names: Collection[str], asked: Collection[str]
+    files: Sequence[CsvFile], names: Collection[str], asked: Collection[str], key: str | None = None
 ) -> tuple[list[ColumnScan], dict[str, str]]:
     """Scans of the columns `names`, and their kinds: whole numbers become numbers.
 
     Columns that were read as text because the user declared them are integers when every value is
-    written as one ("7", not "07").
+    written as one ("7", not "07"). The fold column `key` may write them as numbers with a point
+    ("7.0"), as they become where some are missing.
     """
     pieces = [piece for csv_file in files for piece in csv_file.pieces]
     kinds: dict[str, str] = {}
@@ -263,6 +287,8 @@ def typed_scans(
         values = {v for piece in pieces for v in piece.scan.levels.get(name, ())}
         whole = bool(values) and all(_is_whole(str(value)) for value in values)
         kinds[name] = "integer" if whole and name in asked else "text"
+        if name == key and values and not whole and all(_is_whole_real(str(v)) for v in values):
+            kinds[name] = "real"
     scans = [
         ColumnScan(
             piece.n_rows,
@@ -277,6 +303,11 @@ def typed_scans(
         for piece in pieces
     ]
     return scans, kinds
+
+
+def _is_whole_real(value: str) -> bool:
+    # more digits than 15 would be rounded
+    return re.fullmatch(r"-?[0-9]{1,15}(\.0*)?", value) is not None
 
 
 def _is_whole(value: str) -> bool:

@@ -196,7 +196,7 @@ def from_frame(
     kinds = {str(n): _dtype_kind(X.dtypes.iloc[j]) for j, n in enumerate(X.columns)}
     chosen = choose_table_columns(kinds, named, categorical)
     key, scanned = roles.get("fold_key"), list(chosen.categorical)
-    if key is not None and _dtype_kind(frame.dtypes[key], whole=True) != "integer":
+    if key is not None and not _is_number(frame.dtypes[key]):
         scanned.append(key)
     parts = frame.to_delayed()
     task = partial(_scan_frame, names=tuple(dict.fromkeys(scanned)))
@@ -307,14 +307,17 @@ def _row_bytes(dtype: Any, n_features: int, is_sparse: bool) -> float:
     return n_features * (4.0 if dtype == np.float32 else 8.0)
 
 
-def _dtype_kind(dtype: Any, whole: bool = False) -> str:
-    """Kind of a pandas type: "number" ("integer" if `whole`), "category", or its own name."""
+def _dtype_kind(dtype: Any) -> str:
+    """Kind of a pandas type: "number", "category", or its own name."""
     import pandas as pd
 
     if isinstance(dtype, pd.CategoricalDtype):
         return "category"
-    if whole and (pd.api.types.is_integer_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
-        return "integer"
     # an object column may hold numbers; reading it tells
-    is_number = pd.api.types.is_numeric_dtype(dtype) or np.dtype(object) == dtype
-    return "number" if is_number else str(dtype)
+    return "number" if _is_number(dtype) or np.dtype(object) == dtype else str(dtype)
+
+
+def _is_number(dtype: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_numeric_dtype(dtype))

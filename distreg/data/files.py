@@ -174,7 +174,7 @@ def _read_parquet(request: Request) -> Dataset:
     _check_drift(found, chosen, request)
     key = request.roles.get("fold_key")
     scanned = list(chosen.categorical)
-    if key is not None and not first.types[key].startswith(("int", "uint", "bool")):
+    if key is not None and first.kinds[key] != "number":
         scanned.append(key)
     limits = {n: MAX_LEVELS for n in chosen.categorical if n not in chosen.asked}
     scans = []
@@ -246,7 +246,8 @@ def _read_csv(request: Request) -> Dataset:
     key = request.roles.get("fold_key")
     labels = dict.fromkeys([*chosen.categorical, *([key] if key else [])])
     asked = {*request.declared}
-    scans, label_kinds = csvscan.typed_scans(scanned, labels, asked)
+    only_key = None if key in chosen.categorical else key
+    scans, label_kinds = csvscan.typed_scans(scanned, labels, asked, only_key)
     layout = finish_layout(
         chosen,
         Roles.of(request.roles),
@@ -254,7 +255,7 @@ def _read_csv(request: Request) -> Dataset:
         missing=request.missing,
         unknown=request.unknown,
     )
-    if key is not None and label_kinds[key] == "integer":
+    if key is not None and label_kinds[key] != "text":
         layout = TableLayout(layout.columns, Roles.of(request.roles), layout.dtype)
     types = {
         name: label_kinds.get(name) or ("bool" if found.get(name) == "bool" else "real")

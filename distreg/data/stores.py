@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,17 @@ class ArrayPart:
         node = _zarr(self.path, options)
         return node[self.component] if self.component else node
 
+    def chunk_files(self, array: Any, start: int, stop: int) -> Iterator[str]:
+        """Where the opened zarr array keeps rows start:stop, if it is a local folder."""
+        if self.component is None or is_remote(self.path) or not os.path.isdir(self.path):
+            return
+        sizes = array.shards or array.chunks
+        grid = [range(-(-n // size)) for n, size in zip(array.shape, sizes, strict=True)]
+        grid[0] = range(start // sizes[0], -(-stop // sizes[0]))
+        for place in product(*grid):
+            key = array.metadata.encode_chunk_key(place)
+            yield os.path.join(self.path, self.component, key)
+
 
 @dataclass(frozen=True)
 class StoreSource:
@@ -73,16 +85,28 @@ class StoreSource:
     drop: bool = False
     options: Options = field(default_factory=dict)
 
+    def open(self) -> dict[ArrayPart, Any]:
+        """All arrays, opened."""
+        return {part: part.open(self.options) for part in (self.X, *self.arrays.values())}
+
 
 @dataclass(frozen=True, eq=False)
 class StoreRecipe:
-    """Rows of arrays on disk."""
+    """Rows of arrays on disk.
+
+    Attributes
+    ----------
+    n_files : int
+        Files that held the rows of a zarr store when the data set was made. Zarr takes a chunk
+        without a file for one of zeros.
+    """
 
     index: int
     row_start: int
     n_rows: int
     nbytes: int
     shared: StoreSource
+    n_files: int = 0
     inputs: tuple[Any, ...] = ()
 
     @property
@@ -97,7 +121,8 @@ class StoreRecipe:
 
     def _read(self) -> Block:
         shared, stop = self.shared, self.row_start + self.n_rows
-        X = shared.X.open(shared.options)
+        opened = shared.open()
+        X = opened[shared.X]
         if tuple(X.shape) != shared.shape:
             raise DataError(
                 f"{shared.X} has shape {tuple(X.shape)} and had {shared.shape} when the data set "
@@ -110,7 +135,14 @@ class StoreRecipe:
         # a copy, so that no view keeps the file mapped
         dense = np.array(part, order="K")
         for role, array in shared.arrays.items():
-            values[role] = np.array(array.open(shared.options)[self.row_start : stop])
+            values[role] = np.array(opened[array][self.row_start : stop])
+        n_files = _count_files(opened, self.row_start, stop)
+        if n_files != self.n_files:
+            raise DataError(
+                f"{self.source}: {shared.X.path} has changed: these rows were in {self.n_files} "
+                f"files when the data set was made and are in {n_files} now. Make the data set "
+                "again."
+            )
         rows = RowArrays(
             **{
                 role: as_keys(value, self.n_rows)[0]
@@ -119,7 +151,7 @@ class StoreRecipe:
                 for role, value in values.items()
             }
         )
-        del X, part, values
+        del X, opened, part, values
         return array_block(dense, rows, self.row_start, self.source, shared.drop)
 
 
@@ -255,12 +287,23 @@ def plan_store(shared: StoreSource, matrix: Matrix) -> list[StoreRecipe]:
     rows = max(1, min(BLOCK_BYTES // 2 // max(stored, 1), n_rows))
     if matrix.chunk_rows <= rows < n_rows:
         rows -= rows % matrix.chunk_rows
-    return [
-        StoreRecipe(
-            index, start, min(rows, n_rows - start), min(rows, n_rows - start) * row_bytes, shared
-        )
-        for index, start in enumerate(range(0, n_rows, rows))
-    ]
+    recipes = []
+    with reading(str(shared.X)):
+        opened = shared.open()
+        for index, start in enumerate(range(0, n_rows, rows)):
+            size = min(rows, n_rows - start)
+            n_files = _count_files(opened, start, start + size)
+            recipes.append(StoreRecipe(index, start, size, size * row_bytes, shared, n_files))
+    return recipes
+
+
+def _count_files(opened: Mapping[ArrayPart, Any], start: int, stop: int) -> int:
+    """Files of zarr chunks that hold rows start:stop of the opened arrays."""
+    return sum(
+        os.path.exists(file)
+        for part, array in opened.items()
+        for file in part.chunk_files(array, start, stop)
+    )
 
 
 def check_arrays(shared: StoreSource) -> None:

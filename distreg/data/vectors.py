@@ -227,11 +227,31 @@ def _category_chunks(values: Any, name: str, source: str) -> Iterator[Any]:
                     f"Column {name!r}{where} holds {kind}, which cannot be a category. Allowed are "
                     "text, numbers, bool, dates and times. Convert it or leave it out."
                 )
-            decoded = chunk.dictionary_decode() if t.is_dictionary(chunk.type) else chunk
-            chunk = decoded.cast(pa.string())
+            coded = chunk if t.is_dictionary(chunk.type) else chunk.dictionary_encode()
+            chunk = pa.DictionaryArray.from_arrays(coded.indices, _as_text(coded.dictionary))
         elif t.is_null(kind):
             chunk = chunk.cast(pa.string())
         yield chunk if t.is_dictionary(chunk.type) else chunk.dictionary_encode()
+
+
+def _as_text(values: Any) -> Any:
+    """Text of dates, times and decimals, the same whatever the unit or scale they are stored in."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if t.is_decimal(values.type):
+        numbers = [None if v is None else f"{v:f}" for v in values.to_pylist()]
+        short = [v.rstrip("0").rstrip(".") if v and "." in v else v for v in numbers]
+        return pa.array(short, pa.string())
+    if t.is_duration(values.type):
+        values = values.cast(pa.duration("ns"))
+    text = values.cast(pa.string())
+    if t.is_timestamp(values.type) or t.is_time(values.type):
+        # the end of a fraction, with a time zone behind it
+        text = pc.replace_substring_regex(text, r"(\.\d*?)0+(Z|[+-]\d+)?$", r"\1\2")
+        text = pc.replace_substring_regex(text, r"\.(Z|[+-]\d+)?$", r"\1")
+    return text
 
 
 def _indices(chunk: Any) -> np.ndarray:
