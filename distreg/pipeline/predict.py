@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from distreg.data.storage import list_files
-from distreg.data.vectors import MISSING_LEVEL
-from distreg.exceptions import ConfigError, DataError
+from distreg.data.storage import FileRef
+from distreg.data.vectors import fill_numeric
+from distreg.exceptions import ConfigError, DataError, InputError
 from distreg.model import LinearModel
+from distreg.pipeline.inputs import find_files, read_blocks
 
 __all__ = ["predict_file"]
 
-BLOCK_BYTES = 32_000_000
-MAX_HEADER = 64_000_000
 PREDICTION = "prediction"
 
 
@@ -37,7 +35,7 @@ def predict_file(model_path: Path, data: str, out: Path, *, keep: Sequence[str] 
     out : Path
         ".parquet" or ".csv"; appears when it is complete.
     keep : sequence of str
-        Columns of `data` to copy.
+        Columns of `data` to copy; those of csv files as the text that they are.
 
     Returns
     -------
@@ -53,8 +51,9 @@ def predict_file(model_path: Path, data: str, out: Path, *, keep: Sequence[str] 
     model = LinearModel.load(inner if inner.is_dir() else model_path)
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise ConfigError(f"--out {out}: the name must end in .parquet or .csv")
-    files = [file.path for file in list_files(data, (".parquet", ".csv"), {})]
-    if any(os.path.exists(out) and os.path.samefile(out, file) for file in files):
+    files = find_files(data)
+    existing = [file.path for file in files if out.exists() and os.path.exists(file.path)]
+    if any(os.path.samefile(out, path) for path in existing):
         raise ConfigError(f"--out {out}: is the data file itself; give another name")
     if PREDICTION in keep:
         raise ConfigError(f"--keep: the name {PREDICTION} is taken by the result")
@@ -65,106 +64,67 @@ def predict_file(model_path: Path, data: str, out: Path, *, keep: Sequence[str] 
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written ({error.strerror})") from None
     try:
-        n_rows = _write(draft, out.suffix.lower(), _predicted(model, files, list(keep)))
+        n_rows = _write(
+            draft, out.suffix.lower(), _predicted(model, files, list(dict.fromkeys(keep)))
+        )
         os.replace(draft, out)
     finally:
         draft.unlink(missing_ok=True)
     return n_rows
 
 
-def _predicted(model: LinearModel, files: list[str], keep: list[str]) -> Iterator[pa.Table]:
+def _predicted(model: LinearModel, files: list[FileRef], keep: list[str]) -> Iterator[pa.Table]:
     """Predictions, and the kept columns, of one block after the other."""
-    needed = _columns_of(model)
-    n_rows = max(1_000, min(65_536, BLOCK_BYTES // (8 * max(len(needed), 1))))
     for file in files:
-        try:
-            for batch in _batches(model, file, list(dict.fromkeys([*needed, *keep])), n_rows):
-                table = pa.Table.from_batches([batch])
-                values = pa.array(model.predict(table.select(needed)))
-                yield table.select(keep).append_column(PREDICTION, values)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from None
+        row = 0
+        for reader, table, kept in read_blocks(model, file, keep):
+            try:
+                values = reader.predict(table) + _offset(model, table)
+            except InputError as error:
+                raise DataError(f"{file.path}, block from row {row} on: {error}") from None
+            # a table without columns has no rows: the predictions come first
+            whole = pa.table({PREDICTION: values})
+            for name in reversed(keep):
+                whole = whole.add_column(0, kept.schema.field(name), kept.column(name))
+            yield whole
+            row += table.num_rows
 
 
-def _columns_of(model: LinearModel) -> list[str]:
-    """Raw columns that the model reads."""
-    if model.columns is None:
-        return list(model.feature_names)
-    return [*model.columns.numeric, *model.columns.categorical]
-
-
-def _batches(
-    model: LinearModel, file: str, wanted: list[str], n_rows: int
-) -> Iterator[pa.RecordBatch]:
-    """Blocks of the wanted columns of one file."""
-    if file.lower().endswith(".parquet"):
-        with pq.ParquetFile(file) as parquet:
-            _check_columns(file, wanted, parquet.schema_arrow.names)
-            yield from parquet.iter_batches(batch_size=n_rows, columns=wanted)
-        return
-    names, parse = _csv_header(file)
-    _check_columns(file, wanted, names)
-    convert = pc.ConvertOptions(
-        column_types=_csv_types(model), include_columns=wanted, strings_can_be_null=True
-    )
-    read = pc.ReadOptions(block_size=BLOCK_BYTES // 8)
-    with pc.open_csv(
-        file, read_options=read, parse_options=parse, convert_options=convert
-    ) as reader:
-        yield from reader
-
-
-def _csv_header(file: str) -> tuple[list[str], pc.ParseOptions]:
-    """Column names, and how to parse: the delimiter is the most frequent one of the first line."""
-    with open(file, encoding="utf-8-sig", newline="") as stream:
-        line = stream.readline(MAX_HEADER).rstrip("\r\n")
-    if not line.strip():
-        raise DataError(f"{file}: is empty; a csv file needs a line of column names")
-    delimiter = max(",;\t|", key=lambda mark: (line.count(mark), mark == ","))
-    names = next(csv.reader([line], delimiter=delimiter))
-    return names, pc.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-
-
-def _csv_types(model: LinearModel) -> dict[str, pa.DataType]:
-    """Types that do not depend on what the first block of a csv file happens to hold."""
-    if model.columns is None:
-        return dict.fromkeys(model.feature_names, pa.float64())
-    types: dict[str, pa.DataType] = dict.fromkeys(model.columns.numeric, pa.float64())
-    for name in model.columns.categorical:
-        kinds = {type(level) for level in model.columns.levels[name] if level != MISSING_LEVEL}
-        if kinds == {bool}:
-            types[name] = pa.bool_()
-        elif kinds == {int}:
-            types[name] = pa.int64()
-        elif kinds <= {int, float}:
-            types[name] = pa.float64()
-        else:
-            types[name] = pa.string()
-    return types
-
-
-def _check_columns(file: str, wanted: Sequence[str], names: Sequence[str]) -> None:
-    """Name all missing columns at once."""
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        close = difflib.get_close_matches(missing[0], names, n=1)
-        hint = f"; did you mean {close[0]!r} for {missing[0]!r}?" if close else ""
-        shown = ", ".join(repr(name) for name in missing[:10])
-        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-        raise DataError(f"{file}: lacks {len(missing)} of the needed columns: {shown}{more}{hint}")
+def _offset(model: LinearModel, table: pa.Table) -> np.ndarray | float:
+    """What the offset column adds; 0 without one."""
+    name = model.info.get("offset")
+    if name is None:
+        return 0.0
+    values = np.empty(table.num_rows)
+    fill_numeric(values, table.column(str(name)), str(name), feature=False)
+    if not np.isfinite(values).all():
+        at = int(np.argmin(np.isfinite(values)))
+        raise DataError(
+            f"the offset column {name!r} is {values[at]} in row {at}. Give a finite number in "
+            "every row."
+        )
+    return values
 
 
 def _write(path: Path, suffix: str, tables: Iterator[pa.Table]) -> int:
-    """Write tables of one schema to a file; returns the number of rows."""
+    """Write tables to a file, with the types of the first; returns the number of rows."""
     writer: Any = None
     n_rows = 0
     try:
         for table in tables:
-            if writer is None:
-                kind = pq.ParquetWriter if suffix == ".parquet" else pc.CSVWriter
-                writer = kind(path, table.schema)
-            # another file may store a kept column in another type
-            writer.write_table(table.cast(writer.schema) if suffix == ".parquet" else table)
+            try:
+                if writer is None:
+                    kind = pq.ParquetWriter if suffix == ".parquet" else pc.CSVWriter
+                    schema = table.schema if suffix == ".parquet" else _plain(table.schema)
+                    writer = kind(path, schema)
+                # another file may store a kept column in another type
+                writer.write_table(table.cast(schema))
+            except (pa.ArrowException, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise DataError(
+                    f"a kept column cannot be written ({reason}). Its type may differ between "
+                    "the files: leave it out of --keep, or store it with one type."
+                ) from None
             n_rows += table.num_rows
     finally:
         if writer is not None:
@@ -172,3 +132,13 @@ def _write(path: Path, suffix: str, tables: Iterator[pa.Table]) -> int:
     if writer is None:
         raise DataError("the data hold no rows to predict")
     return n_rows
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """The schema with values in the place of dictionaries, which csv does not have."""
+    return pa.schema(
+        [
+            field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+            for field in schema
+        ]
+    )

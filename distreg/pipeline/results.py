@@ -74,6 +74,7 @@ def _info(
         "cv_se": float(summary.cv_se[summary.index]),
         "dual_gap": float(summary.path.dual_gap[summary.index]),
         "data_digest": dataset.digest,
+        "offset": config.data.offset,
     }
 
 
