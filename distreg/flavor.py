@@ -20,6 +20,7 @@ import pandas as pd
 
 import distreg
 from distreg.data.columns import Columns
+from distreg.data.vectors import MISSING_LEVEL
 from distreg.exceptions import InputError
 from distreg.model import LinearModel
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "get_default_pip_requirements",
+    "level_kind",
     "load_model",
     "log_model",
     "make_input_example",
@@ -220,7 +222,11 @@ def make_signature(model: LinearModel, example: Any = None) -> ModelSignature:
         kinds: dict[str, Any] = {
             name: _numeric_kind(frame, name) or AnyType() for name in columns.numeric
         }
-        kinds |= {name: _level_kind(columns, name) for name in columns.categorical}
+        for name in columns.categorical:
+            kind = level_kind(columns, name)
+            # a number with gaps has another type than one without
+            gaps = kind != "string" and columns.missing != "error"
+            kinds[name] = AnyType() if gaps else kind
         inputs = Schema([ColSpec(kind, name=name) for name, kind in kinds.items()])
     return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float64), (-1,))]))
 
@@ -243,9 +249,9 @@ def _numeric_kind(frame: pd.DataFrame | None, name: str) -> str | None:
     return {"b": "boolean", "i": "long", "u": "long"}.get(frame[name].dtype.kind, "double")
 
 
-def _level_kind(columns: Columns, name: str) -> str:
-    """MLflow type of a categorical column, from its levels."""
-    kinds = {type(level) for level in columns.levels[name]}
+def level_kind(columns: Columns, name: str) -> str:
+    """MLflow type of a categorical column, from its levels other than that of missing values."""
+    kinds = {type(level) for level in columns.levels[name] if level != MISSING_LEVEL}
     for kind, label in ((bool, "boolean"), (int, "long"), (float, "double")):
         if kinds == {kind}:
             return label

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,7 +17,9 @@ from scipy import sparse
 from test_model import EXPECTED, array_model, frame, table_model
 
 from distreg import flavor
+from distreg.data.columns import Columns
 from distreg.exceptions import InputError
+from distreg.model import LinearModel
 from distreg.tracking.session import open_session
 from distreg.tracking.target import Target
 
@@ -102,6 +105,38 @@ def test_every_numeric_type_is_let_in_without_an_example(kind: str, tmp_path: Pa
         mlflow.pyfunc.load_model(str(tmp_path / "m")).predict(frame().drop(columns="hour"))
 
 
+@pytest.mark.parametrize(
+    ("levels", "missing", "kind"),
+    [
+        ((1, 2), "error", "long"),
+        ((False, True), "error", "boolean"),
+        ((1.5, 2.0), "error", "double"),
+        ((1, 2, "(missing)"), "mean", "Any"),
+        ((1, 2), "mean", "Any"),
+        ((1, 2), "drop", "Any"),
+        (("(missing)", "1", "2"), "mean", "string"),
+        (("1", "2"), "error", "string"),
+    ],
+)
+def test_categories_of_every_type_with_and_without_gaps(
+    levels: tuple[str | int | float, ...], missing: Any, kind: str, tmp_path: Path
+) -> None:
+    columns = Columns(categorical=("c",), levels={"c": levels}, missing=missing)
+    model = LinearModel(
+        np.arange(1.0, len(levels) + 1), 0.0, columns.feature_names, columns=columns
+    )
+    [spec] = flavor.make_signature(model).inputs
+    assert str(spec.type).removeprefix("DataType.") == kind
+    known = [level for level in levels if level != "(missing)"]
+    flavor.save_model(model, tmp_path / "m")
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "m"))
+    tables = [pd.DataFrame({"c": known})]
+    if missing != "error":
+        tables.append(pd.DataFrame({"c": [*known, None]}))
+    for table in tables:
+        np.testing.assert_array_equal(loaded.predict(table), model.predict(table))
+
+
 @pytest.mark.parametrize("column", ["distance", "hour", "carrier"])
 def test_missing_column_is_refused(
     client: mlflow.MlflowClient, run_id: str, column: str, tmp_path: Path
@@ -164,3 +199,9 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
     other.save(str(tmp_path / "MLmodel"))
     with pytest.raises(InputError, match="not logged by distreg"):
         flavor.load_model(str(tmp_path))
+
+
+def test_the_level_of_gaps_does_not_decide_the_type() -> None:
+    levels = {"a": (1, 2, "(missing)"), "b": ("(missing)",), "c": ("(missing)", "x")}
+    columns = Columns(categorical=tuple(levels), levels=levels, missing="mean")
+    assert [flavor.level_kind(columns, name) for name in levels] == ["long", "string", "string"]

@@ -8,6 +8,7 @@ from typing import Any
 from distreg.cv import CVResult
 from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells
+from distreg.flavor import level_kind
 from distreg.pipeline.config import PipelineConfig
 from distreg.pipeline.plan import Plan
 from distreg.report.summary import PenaltySummary
@@ -79,11 +80,7 @@ def _types(dataset: Dataset) -> dict[str, str]:
     if columns is None:
         return dict.fromkeys(dataset.feature_names, "double")
     types = dict.fromkeys(columns.numeric, "double")
-    for name in columns.categorical:
-        kinds = {type(level) for level in columns.levels[name]}
-        plain = {frozenset({bool}): "boolean", frozenset({int}): "long"}
-        types[name] = plain.get(frozenset(kinds), "string")
-    return types
+    return types | {name: level_kind(columns, name) for name in columns.categorical}
 
 
 def _typical_row(dataset: Dataset, result: CVResult) -> Any:
