@@ -173,8 +173,11 @@ def test_headline_explains_the_1se_rule() -> None:
     report = report_of(make_result(), "1se")
     best = next(row for row in report["penalties"] if row["name"] == report["winner"])
     _, rule, margin = headline(report)
-    assert f"smallest error, {best['choices']['min']['cv_mean']:.5g}" in rule
-    assert margin.startswith("Its smallest error is ")
+    assert rule.startswith("The table shows each penalty at its 1se choice: the largest alpha")
+    assert f"(for {best['name']}, {best['choices']['min']['cv_mean']:.5g} with " in rule
+    assert margin.startswith(
+        f"The smallest errors decide which penalty is best: that of {best['name']} is "
+    )
     assert " below that of " in margin
 
 

@@ -67,17 +67,19 @@ def _margin(report: Mapping[str, Any], rows: Mapping[str, Any]) -> list[str]:
     whose = "That"
     if report["selection"] == "1se":
         lines.append(
-            f"Rule 1se: the largest alpha within one standard error of the smallest error, "
-            f"{_number(least['cv_mean'])} with {least['n_nonzero']:,} features."
+            "The table shows each penalty at its 1se choice: the largest alpha within one standard "
+            f"error of its smallest error (for {best['name']}, {_number(least['cv_mean'])} with "
+            f"{least['n_nonzero']:,} features)."
         )
-        whose = "Its smallest error"
+        whose = f"The smallest errors decide which penalty is best: that of {best['name']}"
     if comparison is None:
         return lines
     other = rows[comparison["next_best"]]
     features = f"{other['choices']['min']['n_nonzero']:,} features"
     difference, ratio = comparison["difference"], comparison["difference_in_se"]
     if difference == 0:
-        return [*lines, f"{other['name']} has the same held-out error with {features}."]
+        which = "smallest" if report["selection"] == "1se" else "held-out"
+        return [*lines, f"{other['name']} has the same {which} error with {features}."]
     far = f"{_number(abs(difference))} ({abs(100 * comparison['relative_difference']):.2g} %"
     if ratio is not None:
         far += f", {abs(ratio):.1f} standard errors of the paired difference"
