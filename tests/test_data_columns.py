@@ -275,3 +275,15 @@ def test_levels_do_not_depend_on_unit_or_scale(values, types, levels):
             found, any_missing = levels_of(stored, "t")
             assert set(found) == set(levels)
             assert any_missing
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"numeric": ("a=b",), "categorical": ("a",), "levels": {"a": ("b", "c")}},
+        {"categorical": ("a", "a=b"), "levels": {"a": ("b=c",), "a=b": ("c",)}},
+    ],
+)
+def test_features_of_one_name_are_refused(columns):
+    with pytest.raises(InputError, match=r"Features with the same name: \['a=b"):
+        Columns(**columns)

@@ -447,3 +447,47 @@ def test_blank_lines_before_a_csv_header_are_skipped(start, tmp_path):
     data = read_dataset(tmp_path / "t.csv", target="y")
     assert data.feature_names == ("a",)
     np.testing.assert_array_equal(read(data).X[:, 0], [1.5, 2.5])
+
+
+@pytest.mark.parametrize("empty", ["0.csv", "5.csv"])
+def test_parts_of_csv_without_content_are_no_rows(empty, tmp_path):
+    (tmp_path / empty).write_bytes(b"")
+    (tmp_path / "2.csv").write_text("a,y\n1,2\n,3\n")
+    (tmp_path / "3.csv").write_text("a,y\n3,4\n")
+    data = read_dataset(tmp_path, target="y", missing="mean")
+    assert data.n_rows == 3
+    np.testing.assert_array_equal(read(data).y, [2, 3, 4])
+
+
+def test_missing_values_beside_true_and_false(tmp_path):
+    (tmp_path / "0.csv").write_text("a,y\n,2\n")
+    (tmp_path / "1.csv").write_text("a,y\ntrue,3\nfalse,4\n")
+    whole = read(read_dataset(tmp_path, target="y", missing="mean"))
+    np.testing.assert_array_equal(whole.X[:, 0], [np.nan, 1.0, 0.0])
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_text_beside_the_parts_is_no_part(suffix, tmp_path):
+    table = TABLE[["a", "y"]]
+    (tmp_path / "README.txt").write_text("About these data.\n")
+    (tmp_path / "NOTES.TXT").write_text("")
+    path = tmp_path / f"x.{suffix}"
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+    np.testing.assert_array_equal(read(read_dataset(tmp_path, target="y")).y, TABLE["y"])
+
+
+def test_text_files_are_csv_where_they_are_named(tmp_path):
+    TABLE[["a", "y"]].to_csv(tmp_path / "t.txt", index=False)
+    for path, use in ((tmp_path / "t.txt", {}), (tmp_path, {"format": "csv"})):
+        np.testing.assert_array_equal(read(read_dataset(path, target="y", **use)).y, TABLE["y"])
+
+
+def test_an_index_may_be_excluded(tmp_path):
+    table = TABLE[["a", "y"]].set_axis(pd.Index(np.arange(N) + 5, name="id"))
+    table.to_parquet(tmp_path / "t.parquet")
+    table.rename_axis(None).to_csv(tmp_path / "t.csv")
+    for name, column in (("t.parquet", "id"), ("t.csv", "")):
+        data = read_dataset(tmp_path / name, target="y", exclude=[column])
+        assert data.feature_names == ("a",)
+    data = read_dataset(tmp_path / "t.csv", target="y", numeric=["", "a"])
+    assert data.feature_names == ("", "a")

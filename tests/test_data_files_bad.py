@@ -14,7 +14,7 @@ import zarr
 from blocks import read
 
 from distreg.data import csvscan as scanning
-from distreg.data import frames, parquet, read_dataset
+from distreg.data import footers, frames, parquet, read_dataset, storage
 from distreg.data.storage import reading, retried
 from distreg.exceptions import DataError, InputError
 
@@ -45,6 +45,12 @@ def truncated(folder):
 def two(folder, second, suffix="parquet"):
     written(folder, name=f"0.{suffix}")
     written(folder, second, name=f"1.{suffix}")
+    return folder
+
+
+def pair(folder, *values):
+    for k, value in enumerate(values):
+        text(folder, f"a,y\n{value},1\n{value},2\n", f"{k}.csv")
     return folder
 
 
@@ -164,6 +170,35 @@ BAD = {
     ),
     "changed type, csv": (
         lambda d: two(d, TABLE.assign(a="x"), "csv"), {}, r"'a' holds real first and text in 1\.csv"
+    ),
+    "bool and numbers, csv": (
+        lambda d: pair(d, "true", "1"), {}, "'a' holds bool first and integer in 1.csv"
+    ),
+    "numbers and bool, csv": (
+        lambda d: pair(d, "1.5", "true"), {}, "'a' holds real first and bool in 1.csv"
+    ),
+    "only empty csv": (
+        lambda d: text(d, "", "0.csv") and text(d, " \n", "1.csv") and d, {}, "is empty"
+    ),
+    "line ends of old": (
+        lambda d: (d / "t.csv").write_bytes(b"a,y\r1,2\r3,4\r") and d / "t.csv", {},
+        r"t\.csv cannot be read",
+    ),
+    "index without a name": (
+        lambda d: TABLE.to_csv(d / "t.csv") or d / "t.csv", {},
+        r"column without a name .*exclude=\[''\]",
+    ),
+    "decimal comma": (
+        lambda d: text(d, "a;y\n" + "".join(f"{k},5;{k}\n" for k in range(9)) + "-7;1\n"), {},
+        "'a' holds numbers with a decimal comma such as '0,5'",
+    ),
+    "many decimal commas": (
+        lambda d: text(d, "a;y\n" + "".join(f"{k},5;{k}\n" for k in range(200))), {},
+        "'a' holds numbers with a decimal comma such as '0,5'",
+    ),
+    "same feature": (
+        lambda d: written(d, TABLE.rename(columns={"a": "c=u"})), {},
+        r"Features with the same name: \['c=u'\]",
     ),
     "missing fold key": (
         lambda d: written(d, TABLE.assign(k=[1.0] * 399 + [None])), {"fold_key": "k"},
@@ -328,3 +363,19 @@ def test_a_failing_sweep_over_a_row_group_goes_on_slice_by_slice(tmp_path, monke
     whole = read(data)
     np.testing.assert_array_equal(whole.y, TABLE["y"])
     np.testing.assert_array_equal(whole.row, np.arange(400))
+
+
+def test_level_limits_hold_for_a_file_and_not_only_for_its_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr("distreg.data.files.MAX_LEVELS", 50)
+    path = written(tmp_path, TABLE.assign(id=IDS), row_group_size=40)
+    footer = footers.read_footers(storage.list_files(str(path), (".parquet",), {}), {})[0]
+    sizes = []
+
+    def count(frame, names, limits, source):
+        sizes.append(len(frame))
+        return frames.scan_columns(frame, names, limits, source)
+
+    monkeypatch.setattr(footers, "scan_columns", count)
+    with pytest.raises(DataError, match="'id' holds text with more than 50"):
+        footers._scan_file(footer.file, footer.types, ("id",), {"id": 50}, {})
+    assert sum(sizes) < 400

@@ -93,6 +93,12 @@ class Columns:
         without = [name for name in self.categorical if name not in self.levels]
         if without:
             raise InputError(f"Categorical columns without levels: {without}.")
+        same = vectors.duplicates(self.feature_names)
+        if same:
+            raise InputError(
+                f"Features with the same name: {same[:10]}. A level is named column=level, which "
+                "another column or level is named too. Rename one of the columns."
+            )
         if self.fill is not None and len(self.fill) != len(self.numeric):
             raise InputError(
                 f"fill has {len(self.fill)} values, but there are {len(self.numeric)} numeric "

@@ -24,9 +24,11 @@ PIECE_BYTES = 16_000_000
 LINE_BYTES = 64_000_000
 """A longer line is a quote that never ends."""
 
-
 HEADER_BYTES = 1 << 16
 """Read at a time in search of the end of the first line."""
+
+SAMPLE = 100
+"""Values kept of a column with too many, to say what they look like."""
 
 BLANK = b" \t\r\n\xef\xbb\xbf"
 """What a line without content holds: white space, and a mark of the byte order."""
@@ -47,7 +49,7 @@ class CsvPiece:
     scan : ColumnScan
         Values of the text columns.
     crowded : frozenset of str
-        Columns with too many values to be categories; they are not in `scan`.
+        Columns with too many values to be categories; a few of them are in `scan`.
     """
 
     offset: int
@@ -84,13 +86,22 @@ def scan_files(
     import dask
 
     task = dask.delayed(_scan_file, pure=False)
-    return list(dask.compute(*[task(file, tuple(as_text), options) for file in files]))
+    found = dask.compute(*[task(file, tuple(as_text), options) for file in files])
+    scanned = [csv_file for csv_file in found if csv_file is not None]
+    if not scanned:
+        raise DataError(f"{files[0].path} is empty. A csv file needs a line of column names.")
+    return scanned
 
 
-def _scan_file(file: FileRef, as_text: tuple[str, ...], options: Options) -> CsvFile:
-    def scan() -> CsvFile:
+def _scan_file(file: FileRef, as_text: tuple[str, ...], options: Options) -> CsvFile | None:
+    """Scan of one file; None for a file without content, as a writer without rows leaves it."""
+
+    def scan() -> CsvFile | None:
         with opened(file, options) as stream:
-            names, delimiter, offset = _header(stream, file)
+            header = _header(stream, file)
+            if header is None:
+                return None
+            names, delimiter, offset = header
             pieces = []
             for text in _pieces(stream, offset, file):
                 piece = _scan_piece(text, names, delimiter, as_text, offset, file.name)
@@ -101,14 +112,14 @@ def _scan_file(file: FileRef, as_text: tuple[str, ...], options: Options) -> Csv
     return retried(scan, file.path)
 
 
-def _header(stream: IO[bytes], file: FileRef) -> tuple[tuple[str, ...], str, int]:
+def _header(stream: IO[bytes], file: FileRef) -> tuple[tuple[str, ...], str, int] | None:
     """Column names, delimiter and offset of the line after; blank lines before are skipped."""
     offset, line = 0, b""
     while not line.strip(BLANK):
         line = _first_line(stream, offset)
         offset += len(line)
         if not line:
-            raise DataError(f"{file.path} is empty. A csv file needs a line of column names.")
+            return None
     text = line.decode("utf-8-sig").rstrip("\r\n")
     delimiter = max(",;\t|", key=lambda mark: (text.count(mark), mark == ","))
     names = tuple(next(csv.reader(io.StringIO(text), delimiter=delimiter)))
@@ -190,7 +201,7 @@ def _scan_piece(
         found, any_missing = vectors.levels_of(column, name, source)
         if len(found) > MAX_LEVELS and name not in as_text:
             crowded.add(name)
-            found = set()
+            found = set(sorted(found)[:SAMPLE])
         levels[name] = found
         if any_missing:
             missing.add(name)
@@ -223,7 +234,9 @@ def join_kinds(
         for piece in csv_file.pieces:
             for name, kind in piece.kinds.items():
                 seen = joined.get(name, "null")
-                if kind in order and seen in order:
+                # 0 and 1 in one piece would not be read as the true and false of another
+                clash = kind != seen and "bool" in (kind, seen) and "null" not in (kind, seen)
+                if kind in order and seen in order and not clash:
                     joined[name] = max(kind, seen, key=order.index)
                 elif "null" in (kind, seen):
                     joined[name] = kind if seen == "null" else seen
@@ -244,11 +257,17 @@ def join_kinds(
 
 
 def _check_mixture(name: str, files: Sequence[CsvFile]) -> None:
-    """Numbers with a few words among them are no text, although they are read as such."""
+    """Numbers with a comma, or with a few words among them, are no text although read as such."""
     found: set[Any] = set()
     for csv_file in files:
         for piece in csv_file.pieces:
             found.update(piece.scan.levels.get(name, ()))
+    commas = sorted(value for value in found if "," in value)
+    if commas and all(re.fullmatch(r"-?[0-9]+(,[0-9]+)?", value) for value in found):
+        raise DataError(
+            f"Column {name!r} holds numbers with a decimal comma such as {commas[0]!r}. Write them "
+            f"with a point, or declare it categorical (categorical=[{name!r}])."
+        )
     words = sorted(value for value in found if not _is_number(value))
     if words and len(words) < len(found) / 2:
         raise DataError(

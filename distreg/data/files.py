@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from distreg.data import csvfiles, csvscan, footers, parquet, stores
 from distreg.data.block import BlockRecipe
 from distreg.data.columns import check_missing
 from distreg.data.dataset import Dataset, digest_of, make_groups
+from distreg.data.formats import SUFFIXES, csv_files, guess_format
 from distreg.data.frames import (
     MAX_LEVELS,
     Chosen,
@@ -20,17 +21,10 @@ from distreg.data.frames import (
     nearest,
 )
 from distreg.data.rows import Roles
-from distreg.data.storage import FileRef, is_remote, list_files
+from distreg.data.storage import FileRef, list_files
 from distreg.exceptions import DataError, InputError
 
-__all__ = ["read_dataset"]
-
-SUFFIXES: dict[str, tuple[str, ...]] = {
-    "parquet": (".parquet", ".pq", ".parq"),
-    "csv": (".csv", ".tsv", ".txt"),
-    "npy": (".npy",),
-    "zarr": (".zarr",),
-}
+__all__ = ["SUFFIXES", "read_dataset"]
 
 
 @dataclass(frozen=True)
@@ -134,34 +128,10 @@ def read_dataset(
         "npy": _read_store,
         "zarr": _read_store,
     }
-    chosen = format or _guess_format(source, request.options)
+    chosen = format or guess_format(source, request.options)
     if chosen not in readers:
         raise InputError(f"format={format!r} is unknown. Use one of {', '.join(readers)}.")
     return readers[chosen](request)
-
-
-def _guess_format(path: str, options: Mapping[str, Any]) -> str:
-    """Format by the suffix of the path, or of the first file in the folder."""
-    names = [path.rstrip("/")]
-    if not is_remote(path) and os.path.isdir(path):
-        if any(os.path.exists(os.path.join(path, n)) for n in ("zarr.json", ".zgroup", ".zarray")):
-            return "zarr"
-        names += sorted(name for _, _, files in os.walk(path) for name in files)
-    every = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
-    if is_remote(path) and not path.lower().rstrip("/").endswith(every):
-        names += [ref.name for ref in list_files(path, every, options)]
-    for name in names:
-        for kind, suffixes in SUFFIXES.items():
-            if name.lower().endswith(suffixes):
-                return kind
-    if not is_remote(path) and not os.path.exists(path) and not any(m in path for m in "*?["):
-        raise DataError(
-            f"{path} does not exist. Check the path; the current folder is {os.getcwd()}."
-        )
-    raise InputError(
-        f"{path}: the format does not show in the name. Give format='parquet', 'csv', 'npy' or "
-        "'zarr'."
-    )
 
 
 def _read_parquet(request: Request) -> Dataset:
@@ -169,8 +139,10 @@ def _read_parquet(request: Request) -> Dataset:
     found = footers.read_footers(files, request.options)
     first = found[0]
     index = first.index - set(request.declared) - set(request.numeric or ())
-    kinds = {n: k for n, k in first.kinds.items() if n not in index - set(request.roles.values())}
-    chosen = request.choose(kinds)
+    index -= set(request.roles.values())
+    kinds = {name: kind for name, kind in first.kinds.items() if name not in index}
+    exclude = tuple(name for name in request.exclude if name not in index)
+    chosen = replace(request, exclude=exclude).choose(kinds)
     _check_drift(found, chosen, request)
     key = request.roles.get("fold_key")
     scanned = list(chosen.categorical)
@@ -225,7 +197,7 @@ def _read_csv(request: Request) -> Dataset:
             f"{request.path} is compressed, so that it cannot be read in parts. Decompress it, or "
             "convert it to parquet."
         )
-    files = list_files(request.path, SUFFIXES["csv"], request.options)
+    files = csv_files(request.path, request.options)
     scanned = csvscan.scan_files(files, request.declared, request.options)
     for other in scanned[1:]:
         if set(other.names) != set(scanned[0].names):
@@ -243,6 +215,11 @@ def _read_csv(request: Request) -> Dataset:
     numbers = ("null", "bool", "integer", "real")
     kinds = {n: "number" if found.get(n, "null") in numbers else found[n] for n in scanned[0].names}
     chosen = request.choose(kinds)
+    if "" in {*chosen.numeric, *chosen.categorical} - {*(request.numeric or ()), *chosen.asked}:
+        raise InputError(
+            f"{request.path} has a column without a name (an index written by pandas?). Leave it "
+            "out with exclude=['']."
+        )
     key = request.roles.get("fold_key")
     labels = dict.fromkeys([*chosen.categorical, *([key] if key else [])])
     asked = {*request.declared}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distreg.data import vectors
-from distreg.data.frames import ColumnScan, scan_columns
+from distreg.data.frames import ColumnScan, check_levels, scan_columns
 from distreg.data.storage import FileRef, Options, is_remote, opened, retried
 from distreg.exceptions import DataError
 
@@ -130,6 +130,7 @@ def _scan_file(
                 part = scan_columns(table, names, limits, file.name)
                 for name in names:
                     levels[name] |= set(part.levels[name])
+                    check_levels(name, levels[name], limits)
                 missing |= part.has_missing
                 n_rows += part.n_rows
         return ColumnScan(n_rows, levels, frozenset(missing))

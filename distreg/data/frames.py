@@ -22,6 +22,7 @@ __all__ = [
     "ColumnScan",
     "TableLayout",
     "check_features",
+    "check_levels",
     "choose_columns",
     "finish_layout",
     "nearest",
