@@ -104,9 +104,12 @@ def save_model(
     requirements = list(pip_requirements or get_default_pip_requirements())
     (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
     (folder / "python_env.yaml").write_text(_python_env(), encoding="utf-8")
-    pyfunc.add_to_model(
-        mlflow_model, loader_module="distreg.flavor", data=DATA, python_env="python_env.yaml"
-    )
+    with warnings.catch_warnings():
+        # MLflow's own agents, which it imports here for the first time, have such hints
+        warnings.filterwarnings("ignore", "(?s).*Any type hint is inferred", UserWarning)
+        pyfunc.add_to_model(
+            mlflow_model, loader_module="distreg.flavor", data=DATA, python_env="python_env.yaml"
+        )
     mlflow_model.add_flavor(
         FLAVOR,
         data=DATA,
