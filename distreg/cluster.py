@@ -151,7 +151,7 @@ def _local_processes(
         )
         try:
             with Client(cluster, timeout=timeout) as client:
-                _wait(client, timeout, "the local worker processes")
+                wait_for_worker(client, timeout, "the local worker processes")
                 yield client
         finally:
             cluster.close()
@@ -173,7 +173,7 @@ def _remote(address: str, timeout: float) -> Iterator[Client]:
                 "or leave it out to use this machine"
             ) from None
         try:
-            _wait(client, timeout, address)
+            wait_for_worker(client, timeout, address)
             versions: Any = client.get_versions(packages=["distreg"])
             check_versions(versions)
             # the scans of the data ask Dask for its current scheduler
@@ -194,8 +194,10 @@ async def _probe(address: str, timeout: float) -> None:
     comm.abort()
 
 
-def _wait(client: Client, timeout: float, where: str) -> None:
-    """Wait for the first worker."""
+def wait_for_worker(
+    client: Client, timeout: float = 30.0, where: str = "the client's scheduler"
+) -> None:
+    """Wait for the first worker; ConfigError when none comes within `timeout` seconds."""
     try:
         client.wait_for_workers(1, timeout=timeout)
     except TimeoutError:

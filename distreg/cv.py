@@ -152,10 +152,7 @@ def cross_validate(
                 pool.submit(_fit_fold, moments, cells.train[k], cells.held_out[k], options, grids)
                 for k in range(n_folds)
             ]
-            tasks: list[Future[Any]] = [whole, *folds]
-            for done, _ in enumerate(as_completed(tasks), start=1):
-                runner.progress("path", done, n_folds + 1)
-            paths, fitted = whole.result(), [fold.result() for fold in folds]
+            paths, fitted = _collected(pool, whole, folds, runner)
         test = _test_scores(moments, cells.test, full, paths)
     runner.cost.path_seconds += time.perf_counter() - start
     return CVResult(
@@ -214,6 +211,24 @@ def _problem(
     training = moments.training(cells, options.fit_intercept, options.standardize)
     penalty = Penalty.of(factor, training.sd, training.scale, options.standardize)
     return training, penalty
+
+
+def _collected(
+    pool: ThreadPoolExecutor,
+    whole: Future[tuple[PathResult, ...]],
+    folds: Sequence[Future[FoldFit]],
+    runner: PassRunner,
+) -> tuple[tuple[PathResult, ...], list[FoldFit]]:
+    """Results of all tasks; an interrupt or a failure drops the tasks that have not begun."""
+    tasks: list[Future[Any]] = [whole, *folds]
+    try:
+        for done, task in enumerate(as_completed(tasks), start=1):
+            task.result()
+            runner.progress("path", done, len(tasks))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    return whole.result(), [fold.result() for fold in folds]
 
 
 def _fit_paths(

@@ -61,7 +61,7 @@ class Moments:
     layout : Layout
         Sizes.
     centre : (n_cells, n_dense) array
-        Subtracted from the dense features of a cell's rows.
+        Subtracted from the dense features of a cell's rows; NaN as long as none had a value.
     sparse_centre : (n_cells, n_sparse) array
         Subtracted from the sparse features; 0 unless a column lies far from 0 for its spread.
     y_centre : (n_cells,) array
@@ -133,7 +133,7 @@ class Moments:
     def move_cell(self, cell: int, other: Moments) -> None:
         """Move one cell to the centre that it has in `other`, in place."""
         delta = np.zeros(self.dense.shape[1])
-        delta[: self.layout.n_dense] = self.centre[cell] - other.centre[cell]
+        delta[: self.layout.n_dense] = np.nan_to_num(self.centre[cell] - other.centre[cell])
         delta[-2] = self.y_centre[cell] - other.y_centre[cell]
         delta_sparse = self.sparse_centre[cell] - other.sparse_centre[cell]
         if np.any(delta_sparse):
@@ -194,6 +194,9 @@ def merge(left: Moments, right: Moments) -> Moments:
     with np.errstate(over="ignore", invalid="ignore"):  # reported when the pass ends
         for cell in np.flatnonzero(right.count):
             if left.count[cell]:
+                for one, other in ((left, right), (right, left)):
+                    unknown = np.isnan(one.centre[cell])
+                    one.centre[cell, unknown] = other.centre[cell, unknown]
                 right.move_cell(int(cell), left)
             else:
                 left.centre[cell] = right.centre[cell]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-from distreg.cluster import check_versions
+from distreg.cluster import check_versions, wait_for_worker
 from distreg.data.block import Block, Group
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class Cost:
     path_seconds: float = 0.0
 
 
+def _always(state: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Reduction(Generic[S, R]):
     """What one pass computes.
@@ -83,6 +87,8 @@ class Reduction(Generic[S, R]):
         Turns the last state into the result.
     to_arrays, from_arrays : callable, optional
         A state as named arrays and back, for checkpoints.
+    keep : callable
+        Whether a state may go into a checkpoint; one with defects may not, they would be forgotten.
     """
 
     name: str
@@ -91,6 +97,7 @@ class Reduction(Generic[S, R]):
     finalize: Callable[[S], R]
     to_arrays: Callable[[S], dict[str, Any]] | None = None
     from_arrays: Callable[[dict[str, Any]], S] | None = None
+    keep: Callable[[S], bool] = _always
 
 
 class Checkpoint(Protocol):
@@ -211,6 +218,7 @@ class PassRunner:
     def _checked_client(self) -> Client | None:
         """The client, after a look at its workers: one that lacks distreg would hang the pass."""
         if self.client is not None and not self._client_checked:
+            wait_for_worker(self.client)
             versions: Any = self.client.get_versions(packages=["distreg"])
             check_versions(versions)
             self._client_checked = True
@@ -245,7 +253,7 @@ class PassRunner:
             state, reads = _compute_on_cluster(root, client, token, report)
         self.cost.n_block_reads += reads.blocks
         self.cost.bytes_read += reads.bytes
-        if keep is not None and reduction.to_arrays is not None:
+        if keep is not None and reduction.to_arrays is not None and reduction.keep(state):
             keep.save(name, reduction.to_arrays(state))
         return state  # type: ignore[no-any-return]
 

@@ -244,6 +244,7 @@ def cell_moments(dataset: Dataset, cells: Cells) -> Reduction[Moments, CellMomen
         finalize=partial(_finalize, dataset.feature_names),
         to_arrays=Moments.to_arrays,
         from_arrays=Moments.from_arrays,
+        keep=lambda state: not state.issues,
     )
 
 
@@ -271,7 +272,7 @@ def _finalize(names: tuple[str, ...], state: Moments) -> CellMoments:
             f"({int(overflow.sum())} such columns). Divide the column by a constant."
         )
     return CellMoments(
-        centre=np.concatenate([state.centre, state.sparse_centre], axis=1),
+        centre=np.concatenate([np.nan_to_num(state.centre), state.sparse_centre], axis=1),
         y_centre=state.y_centre,
         missing=state.missing,
         gram=gram,

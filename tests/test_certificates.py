@@ -172,3 +172,17 @@ def test_copies_sums_and_opposites_of_columns(
     X = np.column_stack([base] * copies + [-base[:, 0], base[:, 1] + base[:, 2]])
     case = Case("copies", X, target(rng, base, 0.05), options={"fit_intercept": fit_intercept})
     assert_true(case, l1_ratio, exact_at=(3, 11))
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.01])
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5, 0.0])
+def test_signal_in_small_differences_ends_quickly(spread: float, l1_ratio: float) -> None:
+    # A common factor and the signal in the differences: coefficients are large beside the
+    # correlations with the target, and their rounding errors beside any fixed tolerance.
+    rng = np.random.default_rng(5)
+    n, p = 1000, 100
+    X = rng.normal(size=(n, 1)) + spread * rng.normal(size=(n, p))
+    y = (X - X.mean(axis=1, keepdims=True)) @ rng.normal(size=p) / spread
+    result = fit(Case("differences", X, y, None, {}), l1_ratios=(l1_ratio,))
+    assert result.converged
+    assert result.paths[0].n_epochs.sum() < 6000

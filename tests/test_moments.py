@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from problems import Case, dataset, fit, named_cases
 from scipy import sparse
 
-from distreg.data.folds import KFold, make_cells
+from distreg.cv import cross_validate
+from distreg.data.folds import KFold, ShuffledKFold, make_cells
+from distreg.options import PathOptions
 from distreg.passes import PassRunner
 from distreg.training import CellMoments, TrainingMoments, cell_moments
 
@@ -188,3 +190,24 @@ def test_means_and_spreads_are_reported() -> None:
         weight = np.ones(len(case.y)) if case.weight is None else case.weight
         assert result.weight_sum == pytest.approx(weight.sum(), rel=1e-13)
         assert result.n_samples == np.count_nonzero(weight)
+
+
+@pytest.mark.parametrize("ratio", [1e2, 1e6])
+def test_a_column_that_starts_late_loses_no_accuracy(ratio: float) -> None:
+    # the first blocks have no value to take a centre from
+    rng = np.random.default_rng(11)
+    n = 3000
+    X = rng.normal(size=(n, 2))
+    y = X @ [1.0, 2.0] + rng.normal(size=n)
+    X[:, 0] += ratio
+    X[:1700, 0] = np.nan
+    near = X - np.array([ratio, 0.0])
+    results = []
+    for features in (X, near):
+        data = dataset(Case("late", features, y, None, {}), range(250, n, 250), missing="mean")
+        cells = make_cells(ShuffledKFold(3, seed=0), n)
+        options = PathOptions(alphas=np.array([1e-3]))
+        results.append(cross_validate(data, cells, options, PassRunner(n_threads=2)))
+    one, two = results
+    np.testing.assert_allclose(one.paths[0].coef, two.paths[0].coef, rtol=1e-9)
+    np.testing.assert_allclose(one.cv_mean, two.cv_mean, rtol=1e-9)

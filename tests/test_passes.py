@@ -24,6 +24,7 @@ from distreg.data.folds import (
     TimeSeriesSplit,
     make_cells,
 )
+from distreg.exceptions import DataError
 from distreg.options import PathOptions
 from distreg.passes import PassRunner
 
@@ -147,7 +148,6 @@ def test_two_processes_give_the_bits_of_one_thread(
 
 @pytest.mark.cluster
 def test_an_error_in_a_worker_reaches_the_caller_as_it_is(processes: Any) -> None:
-    from distreg.exceptions import DataError
 
     X = big_case(400).X.copy()
     X[333, 2] = np.nan
@@ -283,3 +283,32 @@ def test_test_rows_leave_no_trace() -> None:
     np.testing.assert_allclose(two.paths[0].coef, one.paths[0].coef, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(two.cv_mean, one.cv_mean, rtol=1e-9)
     assert not np.allclose(two.test["mse"], one.test["mse"])
+
+
+class Memory:
+    """A checkpoint in a dictionary."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, dict[str, Any]] = {}
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        return self.states.get(name)
+
+    def save(self, name: str, arrays: dict[str, Any]) -> None:
+        self.states[name] = arrays
+
+
+def test_a_state_with_defects_is_not_kept() -> None:
+    case, checkpoint = big_case(), Memory()
+    weight = np.array(case.weight)
+    weight[-1] = -1.0
+    data = dataset(dataclasses.replace(case, weight=weight), range(500, 4000, 500))
+    for _ in range(2):
+        with pytest.raises(DataError, match="weight: 1 negative value, first in row 3999"):
+            run(data, PassRunner(checkpoint=checkpoint))
+        assert not checkpoint.states
+    good = dataset(case, range(500, 4000, 500))
+    first = run(good, PassRunner(checkpoint=checkpoint))
+    again = PassRunner(checkpoint=checkpoint)
+    assert_same_bits(first, run(good, again))
+    assert again.cost.n_block_reads == 0

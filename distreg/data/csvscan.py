@@ -16,7 +16,15 @@ from distreg.data.storage import FileRef, Options, opened, retried
 from distreg.data.vectors import Level
 from distreg.exceptions import DataError
 
-__all__ = ["CsvFile", "CsvPiece", "join_kinds", "scan_files", "typed_scans"]
+__all__ = [
+    "CsvFile",
+    "CsvPiece",
+    "join_kinds",
+    "read_header",
+    "scan_files",
+    "text_pieces",
+    "typed_scans",
+]
 
 PIECE_BYTES = 16_000_000
 """Text of a block; decoded it is one to four times as much."""
@@ -98,12 +106,12 @@ def _scan_file(file: FileRef, as_text: tuple[str, ...], options: Options) -> Csv
 
     def scan() -> CsvFile | None:
         with opened(file, options) as stream:
-            header = _header(stream, file)
+            header = read_header(stream, file)
             if header is None:
                 return None
             names, delimiter, offset = header
             pieces = []
-            for text in _pieces(stream, offset, file):
+            for text in text_pieces(stream, offset, file):
                 piece = _scan_piece(text, names, delimiter, as_text, offset, file.name)
                 pieces.append(piece)
                 offset += len(text)
@@ -112,7 +120,7 @@ def _scan_file(file: FileRef, as_text: tuple[str, ...], options: Options) -> Csv
     return retried(scan, file.path)
 
 
-def _header(stream: IO[bytes], file: FileRef) -> tuple[tuple[str, ...], str, int] | None:
+def read_header(stream: IO[bytes], file: FileRef) -> tuple[tuple[str, ...], str, int] | None:
     """Column names, delimiter and offset of the line after; blank lines before are skipped."""
     offset, line = 0, b""
     while not line.strip(BLANK):
@@ -141,7 +149,7 @@ def _first_line(stream: IO[bytes], offset: int) -> bytes:
     return line[: line.find(b"\n") + 1 or None]
 
 
-def _pieces(stream: IO[bytes], offset: int, file: FileRef) -> Iterator[bytes]:
+def text_pieces(stream: IO[bytes], offset: int, file: FileRef) -> Iterator[bytes]:
     """Runs of whole lines; a line end within quotes is none."""
     stream.seek(offset)
     buffer = b""

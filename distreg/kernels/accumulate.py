@@ -86,7 +86,7 @@ class Accumulator:
         bounds = np.searchsorted(cells[rows], np.arange(self._layout.n_cells + 1))
         present = np.flatnonzero(np.diff(bounds))
         for cell in present:
-            self._begin(block, target, int(cell), rows[bounds[cell] : bounds[cell + 1]][:HEAD_ROWS])
+            self._begin(block, target, int(cell), rows[bounds[cell] : bounds[cell + 1]])
         tile = self._fill_tile(block, target, rows, bounds)
         state = self._moments
         for cell in present:
@@ -99,15 +99,20 @@ class Accumulator:
             if block.sparse is not None:
                 self._add_sparse(block.sparse, rows[part], int(cell), tile[part])
 
-    def _begin(self, block: Block, target: np.ndarray, cell: int, head: np.ndarray) -> None:
-        """Choose the centre of a cell that has had no rows."""
-        state = self._moments
-        if state.count[cell]:
-            return
-        state.centre[cell] = centres.dense_centre(block.dense[head])
-        state.y_centre[cell] = centres.dense_centre(target[head, None])[0]
-        if block.sparse is not None:
-            state.sparse_centre[cell] = centres.sparse_centre(block.sparse[head])
+    def _begin(self, block: Block, target: np.ndarray, cell: int, rows: np.ndarray) -> None:
+        """Choose the centre of a cell that has had no rows, or of columns that had no values.
+
+        A missing value is 0 about any centre, so that it can be chosen when the first one comes.
+        """
+        state, head = self._moments, rows[:HEAD_ROWS]
+        if state.count[cell] == 0:
+            state.centre[cell] = centres.dense_centre(block.dense[head])
+            state.y_centre[cell] = np.nan_to_num(centres.dense_centre(target[head, None]))[0]
+            if block.sparse is not None:
+                state.sparse_centre[cell] = centres.sparse_centre(block.sparse[head])
+        late = np.flatnonzero(np.isnan(state.centre[cell]))
+        if late.size:
+            state.centre[cell, late] = centres.dense_centre(block.dense[np.ix_(rows, late)])
 
     def _add_sparse(
         self, matrix: sparse.csr_array, rows: np.ndarray, cell: int, tile: np.ndarray

@@ -12,14 +12,18 @@ OFFSET_RATIO = 10.0
 
 
 def dense_centre(head: np.ndarray) -> np.ndarray:
-    """Column means of the finite values; a constant column gives its value, to the last bit."""
+    """Column means of the finite values; a constant column gives its value, to the last bit.
+
+    NaN, "not known yet", for a column without any value.
+    """
     head = np.asarray(head, dtype=np.float64)
     first = np.where(np.isfinite(head[0]), head[0], 0.0)
     deviation = head - first
     usable = np.isfinite(deviation)
     total = np.where(usable, deviation, 0.0).sum(axis=0)
     centre = first + total / np.maximum(usable.sum(axis=0), 1)
-    return np.where(np.isfinite(centre), centre, 0.0)
+    known = ~np.isnan(head).all(axis=0)
+    return np.where(known, np.where(np.isfinite(centre), centre, 0.0), np.nan)
 
 
 def sparse_centre(head: sparse.csr_array) -> np.ndarray:

@@ -12,7 +12,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from distreg.data.csvfiles import parse_csv
-from distreg.data.csvscan import _header, _pieces
+from distreg.data.csvscan import read_header, text_pieces
 from distreg.data.files import SUFFIXES
 from distreg.data.storage import FileRef, list_files, opened, reading
 from distreg.exceptions import DataError
@@ -64,11 +64,14 @@ def _csv_blocks(
 ) -> Iterator[Block]:
     """Categories are read as text, kept columns as they are written."""
     needed = columns_of(model)
-    names, delimiter, offset = _header(stream, file)
+    header = read_header(stream, file)
+    if header is None:  # a part without content
+        return
+    names, delimiter, offset = header
     _check_columns(file, [*needed, *keep], names)
     categorical = () if model.columns is None else model.columns.categorical
     reader = _text_model(model)
-    for text in _pieces(stream, offset, file):
+    for text in text_pieces(stream, offset, file):
         table = parse_csv(text, names, delimiter, dict.fromkeys(categorical, "text"), needed)
         for name in categorical:
             at, levels = table.column_names.index(name), _numbers(model, name)

@@ -24,6 +24,7 @@ from numba import njit
 
 __all__ = ["descend_path"]
 
+EPS = float(np.finfo(np.float64).eps)
 BLOCK = 32
 MIN_SWEEPS = 3
 POLISH_COST = 20.0
@@ -258,14 +259,16 @@ def _solve_members(packed, target, coef, grad, lasso, ridge, n, slack, work, vec
         held = _polish(packed, target, coef, lasso, ridge, n, work, vectors, support, slack)
         _member_gradient(packed, target, coef, grad, n)
         if held:
-            worst = 0.0
+            worst, size = 0.0, 0.0
             for k in range(n):
+                size += abs(coef[k])
                 if coef[k] == 0.0:
                     excess = abs(grad[k]) - lasso[k]
                 else:
                     excess = abs(grad[k] - ridge[k] * coef[k] - lasso[k] * np.sign(coef[k]))
                 worst = max(worst, excess)
-            if worst <= slack:
+            # rounding error of a gradient whose Gram entries are at most 1
+            if worst <= max(slack, 4.0 * EPS * size):
                 break
     return total
 

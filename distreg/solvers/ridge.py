@@ -45,16 +45,20 @@ def _refined(gram: np.ndarray, xty: np.ndarray, l2: np.ndarray, alphas: np.ndarr
     apply = _inverse(gram, l2, alphas)
     ridge = np.multiply.outer(alphas, l2)
     coef = apply(np.broadcast_to(xty, ridge.shape))
-    target = 1e-13 * np.abs(xty).max(initial=0.0)
+    # residual' step / 2 is the excess of the objective, coef' xty about twice what it explains
     for _ in range(REFINEMENTS):
         residual = xty - coef @ gram - ridge * coef
-        if np.abs(residual).max(initial=0.0) <= target:
+        step = apply(residual)
+        excess, explained = np.abs((residual * step).sum(axis=1)), np.abs(coef @ xty)
+        if np.all(excess <= 4.0 * EPS * EPS * explained):
             return coef
-        coef = coef + apply(residual)
-    residual = np.abs(xty - coef @ gram - ridge * coef).max(axis=1)
-    for i in np.flatnonzero(~(residual <= target)):
+        coef = coef + step
+    residual = xty - coef @ gram - ridge * coef
+    excess, explained = np.abs((residual * apply(residual)).sum(axis=1)), np.abs(coef @ xty)
+    for i in np.flatnonzero(~(excess <= 1e-16 * explained)):
         candidate = _own_factor(gram, xty, ridge[i])
-        if np.abs(xty - candidate @ gram - ridge[i] * candidate).max() < residual[i]:
+        left = np.abs(xty - candidate @ gram - ridge[i] * candidate).max()
+        if left < np.abs(residual[i]).max():
             coef[i] = candidate
     return coef
 
