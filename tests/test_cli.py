@@ -329,7 +329,7 @@ def test_predict_reads_what_a_run_reads(cli: Cli, pipeline: Path, data: Path) ->
         assert np.corrcoef(found, frame["y"])[0, 1] > 0.95
 
 
-@pytest.mark.parametrize("ending", [".csv", ".tsv", ".txt", ".parquet", ".pq", ".parq"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet", ".pq", ".parq"])
 def test_predict_finds_the_files_that_a_run_finds(
     cli: Cli, pipeline: Path, tmp_path: Path, ending: str
 ) -> None:

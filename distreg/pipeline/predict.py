@@ -67,6 +67,8 @@ def predict_file(model_path: Path, data: str, out: Path, *, keep: Sequence[str] 
         n_rows = _write(
             draft, out.suffix.lower(), _predicted(model, files, list(dict.fromkeys(keep)))
         )
+        if n_rows == 0:
+            raise DataError(f"{data} holds no rows to predict")
         os.replace(draft, out)
     finally:
         draft.unlink(missing_ok=True)
@@ -129,8 +131,6 @@ def _write(path: Path, suffix: str, tables: Iterator[pa.Table]) -> int:
     finally:
         if writer is not None:
             writer.close()
-    if writer is None:
-        raise DataError("the data hold no rows to predict")
     return n_rows
 
 
