@@ -29,8 +29,8 @@ __all__ = ["CVResult", "cross_validate"]
 FEWEST_GROUPS = 4
 """Groups that stay for parallel work, however large their states."""
 
-LIVE_STATES = 3
-"""States that exist together at the least: two being merged, and the training sets' sums."""
+THREAD_MATRICES = 10
+"""Matrices of the size of a covariance that one thread holds while it solves a path (measured)."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,9 @@ def cross_validate(
     """
     check_options(options, dataset.n_features)
     runner.cost.n_scans += dataset.n_scans
-    moments = runner.run(cell_moments(dataset, cells), _fitted_groups(dataset, cells))
+    moments = runner.run(
+        cell_moments(dataset, cells), _fitted_groups(dataset, cells, runner.n_threads)
+    )
     start = time.perf_counter()
     factor = normalised_factor(options.penalty_factor, dataset.n_features)
     with single_threaded_blas():
@@ -175,7 +177,7 @@ def cross_validate(
     )
 
 
-def _fitted_groups(dataset: Dataset, cells: Cells) -> Dataset:
+def _fitted_groups(dataset: Dataset, cells: Cells, n_threads: int) -> Dataset:
     """The data set in so few groups that their states stay small beside the data.
 
     Raises
@@ -183,15 +185,15 @@ def _fitted_groups(dataset: Dataset, cells: Cells) -> Dataset:
     InputError
         If the states of a few groups do not fit into memory.
     """
-    state = Moments.state_bytes(Layout(cells.n_cells, dataset.n_sparse, dataset.n_dense))
+    p, layout = dataset.n_features, Layout(cells.n_cells, dataset.n_sparse, dataset.n_dense)
+    state = Moments.state_bytes(layout)
+    needed = 2 * state + n_threads * THREAD_MATRICES * 8 * p**2
     available = int(psutil.virtual_memory().available)
-    if LIVE_STATES * state > available:
-        fitting = int(dataset.n_features * (available / (LIVE_STATES * state)) ** 0.5)
+    if needed > available:
         raise InputError(
-            f"{dataset.n_features:,} features in {cells.n_cells} cells (folds and test rows) make "
-            f"Gram matrices of {state / 1e9:.1f} GB, and a fit holds {LIVE_STATES} of them; "
-            f"{available / 1e9:.1f} GB are free. Use at most about {fitting:,} features, or fewer "
-            "folds."
+            f"{p:,} features in {cells.n_cells} cells (folds and test rows) need about "
+            f"{needed / 1e9:.1f} GB for Gram matrices; {available / 1e9:.1f} GB are free. Use at "
+            f"most about {int(p * (available / needed) ** 0.5):,} features, or fewer folds."
         )
     return dataset.regroup(max(FEWEST_GROUPS, dataset.nbytes // (4 * max(state, 1))))
 

@@ -13,8 +13,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -136,8 +137,6 @@ class _GroupTask:
         self._topic = topic
 
     def __call__(self, inputs: list[list[Any]]) -> tuple[Any, _Reads]:
-        if self._topic is not None:
-            _pin_blas()
         reads = _Reads()
 
         def counted() -> Iterator[Block]:
@@ -147,7 +146,8 @@ class _GroupTask:
                 yield block
                 del block  # or it would live while the next one is made
 
-        state = self._chunk(counted())
+        with single_threaded_blas():
+            state = self._chunk(counted())
         if self._topic is not None:
             _report_progress(self._topic)
         return state, reads
@@ -324,27 +324,34 @@ def _report_progress(topic: str) -> None:
     worker.log_event(topic, 1)
 
 
-_controller: ThreadpoolController | None = None
-_pinned = False
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_limit: Any = None
 
 
-def _pin_blas() -> None:
-    """Give BLAS one thread for the rest of this worker process: tasks are the parallelism."""
-    global _pinned
-    if not _pinned:
-        ThreadpoolController().limit(limits=1, user_api="blas")
-        _pinned = True
+@cache
+def _blas_libraries() -> ThreadpoolController:
+    # SciPy's BLAS, which compiled solvers call, must be loaded to be found
+    import_module("scipy.linalg.cython_lapack")
+    return ThreadpoolController()
 
 
-def single_threaded_blas() -> Any:
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
     """Context in which BLAS uses one thread a call, because several calls run side by side.
 
-    It also makes results independent of the number of processors.
+    It also makes results independent of the number of processors. The limit is the process's, so
+    the first of several users sets it and the last one lifts it.
     """
-    global _controller
-    if _controller is None:
-        # SciPy's BLAS, which compiled solvers call, must be loaded to be found
-        import_module("scipy.linalg.cython_lapack")
-        _controller = ThreadpoolController()
-    controller = _controller.select(user_api="blas")
-    return controller.limit(limits=1) if controller.lib_controllers else nullcontext()
+    global _blas_users, _blas_limit
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_limit = _blas_libraries().limit(limits=1, user_api="blas")
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                _blas_limit.restore_original_limits()

@@ -26,7 +26,7 @@ from distreg.data.folds import (
 )
 from distreg.exceptions import DataError
 from distreg.options import PathOptions
-from distreg.passes import PassRunner
+from distreg.passes import PassRunner, single_threaded_blas
 
 CASES = {case.name: case for case in named_cases()}
 OPTIONS = {"l1_ratios": (1.0, 0.5, 0.0), "n_alphas": 8}
@@ -312,3 +312,21 @@ def test_a_state_with_defects_is_not_kept() -> None:
     again = PassRunner(checkpoint=checkpoint)
     assert_same_bits(first, run(good, again))
     assert again.cost.n_block_reads == 0
+
+
+def test_the_last_user_lifts_the_limit_of_blas() -> None:
+    from threadpoolctl import threadpool_info
+
+    def threads() -> list[int]:
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    with single_threaded_blas():
+        pass
+    before = threads()
+    first, second = single_threaded_blas(), single_threaded_blas()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(threads()) == {1}
+    second.__exit__(None, None, None)
+    assert threads() == before
