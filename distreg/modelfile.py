@@ -33,8 +33,11 @@ MODEL_FILE, ARRAYS_FILE = "model.json", "coef.npz"
 
 def write(target: Path, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Path:
     """Write both files to the folder `target`, all or nothing; a model there is replaced."""
-    if target.exists() and not _replaceable(target):
-        raise InputError(f"{target} exists and is not a model. Choose another path, or remove it.")
+    if target.exists() and (foreign := _foreign(target)) is not None:
+        holds = "" if foreign == target else f": it holds {foreign.name!r}"
+        raise InputError(
+            f"{target} exists and is not a model{holds}. Choose another path, or remove it."
+        )
     text = json.dumps({"format": FORMAT, **document}, indent=1, allow_nan=False, ensure_ascii=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.new-{os.getpid()}")
@@ -128,9 +131,16 @@ def json_safe(value: Any) -> Any:
     return value
 
 
-def _replaceable(path: Path) -> bool:
-    """True for a model's folder or an empty one: nothing else may be overwritten."""
-    return path.is_dir() and ((path / MODEL_FILE).is_file() or not any(path.iterdir()))
+def _foreign(path: Path) -> Path | None:
+    """What may not be overwritten: `path` if it is a file, or what is no model's file in it."""
+    if not path.is_dir():
+        return path
+    others = (
+        item
+        for item in sorted(path.iterdir())
+        if item.name not in (MODEL_FILE, ARRAYS_FILE) or item.is_dir()
+    )
+    return next(others, None)
 
 
 def _flush(stream: Any) -> None:

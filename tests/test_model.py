@@ -227,6 +227,22 @@ def test_saving_replaces_a_model_but_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "home" / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("foreign", ["notes.txt", ".git/config", "coef.npz/data.bin"])
+def test_saving_leaves_a_foreign_folder_that_holds_a_model_file(
+    foreign: str, tmp_path: Path
+) -> None:
+    kept = tmp_path / "project" / foreign
+    kept.parent.mkdir(parents=True)
+    kept.write_text("years of work")
+    (tmp_path / "project" / "model.json").write_text("{}")
+    first = foreign.split("/")[0]
+    with pytest.raises(InputError, match=f"is not a model: it holds '{first}'"):
+        array_model(2).save(tmp_path / "project")
+    assert kept.read_text() == "years of work"
+    assert (tmp_path / "project" / "model.json").read_text() == "{}"
+    assert [p.name for p in tmp_path.iterdir()] == ["project"]
+
+
 def test_a_failed_save_leaves_the_old_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
