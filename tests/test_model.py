@@ -317,6 +317,56 @@ def test_truncated_arrays_are_detected(share: float, tmp_path: Path) -> None:
         LinearModel.load(tmp_path / "m")
 
 
+def npy(header: str) -> bytes:
+    text = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def patched(folder: Path, at_entry: int, at_member: int, value: int) -> None:
+    """Set two bytes of the first member's entry in the directory and of its own header."""
+    path = folder / "coef.npz"
+    content = bytearray(path.read_bytes())
+    for start, shift in ((content.index(b"PK\x01\x02"), at_entry), (0, at_member)):
+        content[start + shift : start + shift + 2] = value.to_bytes(2, "little")
+    path.write_bytes(bytes(content))
+
+
+def damage(folder: Path, way: str) -> None:
+    headers = {
+        "header": "{'descr': '<f8', 'fortran_order': False, 'shape': (4,",
+        "memory": f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({2**58},)}}",
+        "overflow": f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**30},)}}",
+    }
+    if way in headers:
+        with zipfile.ZipFile(folder / "coef.npz", "w") as archive:
+            archive.writestr("coef.npy", npy(headers[way]))
+    elif way == "deflate":
+        np.savez_compressed(folder / "coef.npz", coef=np.zeros(4))
+        path = folder / "coef.npz"
+        content = bytearray(path.read_bytes())
+        name, extra = (int.from_bytes(content[at : at + 2], "little") for at in (26, 28))
+        content[30 + name + extra] = 0xFF  # no such kind of block
+        path.write_bytes(bytes(content))
+    elif way == "unknown compression":
+        patched(folder, 10, 8, 77)
+    elif way == "encrypted":
+        patched(folder, 8, 6, 1)
+    elif way == "huge number":
+        edit(folder, intercept=10**400)
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["header", "memory", "overflow", "deflate", "unknown compression", "encrypted",
+     "huge number"],
+)  # fmt: skip
+def test_damage_of_any_kind_is_one_clear_error(way: str, tmp_path: Path) -> None:
+    folder = array_model(4).save(tmp_path / "m")
+    damage(folder, way)
+    with pytest.raises(InputError, match=r"is damaged.*Restore it from a copy"):
+        LinearModel.load(folder)
+
+
 def test_not_a_model(tmp_path: Path) -> None:
     for target in (tmp_path, tmp_path / "absent"):
         with pytest.raises(InputError, match=r"not a distreg model: it has no model\.json"):
