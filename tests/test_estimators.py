@@ -109,6 +109,16 @@ def test_fold_ids_may_be_given_row_by_row():
     assert by_ids.mse_path_.shape == (9, 3)
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.asarray, pd.Series])
+def test_a_splitter_sees_the_target_of_every_kind(kind):
+    X, y, _ = make_problem()
+    y = (y > np.median(y)).astype(float)
+    cv = sk_split.StratifiedKFold(3)
+    expected = LassoCV(n_alphas=5, cv=list(cv.split(X, y))).fit(X, y)
+    model = LassoCV(n_alphas=5, cv=cv).fit(pd.DataFrame(X), kind(y))
+    np.testing.assert_allclose(model.mse_path_, expected.mse_path_, rtol=1e-10)
+
+
 def test_scikit_learns_own_grid_is_the_default_grid():
     X, y, _ = make_problem()
     reference = sk.LassoCV(eps=1e-4).fit(X, y)

@@ -11,6 +11,7 @@ from distreg.data.folds import Cells, FoldColumn, GroupKFold, check_cv, make_cel
 from distreg.data.splits import MAX_PATTERNS
 from distreg.estimators import checks
 from distreg.estimators.base import BaseLinear, Fitted
+from distreg.estimators.inputs import is_dask
 from distreg.exceptions import InputError
 from distreg.selection import RULES, select
 
@@ -62,7 +63,8 @@ class CrossValidated(BaseLinear):
             )
 
         def cells_of(dataset: Dataset, target: Any) -> Cells:
-            known = np.asarray(target) if isinstance(target, (list, np.ndarray)) else None
+            hidden = target is None or isinstance(target, str) or is_dask(target)
+            known = None if hidden else np.asarray(target)
             size = 8 * (dataset.n_features + 2) ** 2
             scheme = check_cv(
                 self.cv,
