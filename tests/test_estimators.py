@@ -511,6 +511,32 @@ def test_predictions_need_a_fit_and_the_same_features():
         model.predict(with_value(X0, (2, 1), np.nan))
 
 
+@pytest.mark.parametrize("missing", ["error", "drop", "mean"])
+@pytest.mark.parametrize("names", [list("abcdefg"), [f"x{j}" for j in range(7)][::-1]], ids=str)
+def test_a_fit_on_an_array_predicts_a_frame_by_position(missing, names):
+    model = Lasso(alpha=0.1, missing=missing).fit(X0, Y0)
+    frame = pd.DataFrame(X0, columns=names)
+    with pytest.warns(UserWarning, match="fitted without feature names"):
+        found = model.predict(frame)
+    np.testing.assert_array_equal(found, model.predict(X0))
+    np.testing.assert_array_equal(model.predict(pd.DataFrame(X0)), found)
+    with pytest.raises(ValueError, match="X has 3 features, but Lasso is expecting 7"):
+        model.predict(pd.DataFrame(X0[:, :3]))
+
+
+def test_names_that_are_no_text_or_come_from_a_data_set_are_matched():
+    frame = pd.DataFrame(X0).assign(c=pd.Categorical(["a", "b"] * (len(X0) // 2)))
+    frame.columns = range(8)
+    model = Lasso(alpha=0.1).fit(frame, Y0)
+    expected = model.predict(frame)
+    np.testing.assert_array_equal(model.predict(frame[list(range(8))[::-1]]), expected)
+    names = list("abcdefg")
+    model = Lasso(alpha=0.1).fit(distreg.from_arrays(X0, Y0, feature_names=names))
+    with pytest.warns(UserWarning, match="fitted without feature names"):
+        found = model.predict(pd.DataFrame(X0, columns=names)[names[::-1]])
+    np.testing.assert_array_equal(found, model.predict(X0))
+
+
 def test_too_few_rows_for_the_folds():
     with pytest.raises(InputError, match="at least 5 rows, got n_samples=4"):
         LassoCV().fit(X0[:4], Y0[:4])

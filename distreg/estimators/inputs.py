@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from distreg.data.arrays import from_arrays
+from distreg.data.arrays import feature_names_of, from_arrays
 from distreg.data.dataset import Dataset
 from distreg.estimators import checks
 from distreg.exceptions import InputError
@@ -67,10 +67,18 @@ def as_features(estimator: Any, X: Any) -> Any:
             )
         return X
     if is_table(X):
-        return validate_data(estimator, X, reset=False, skip_check_array=True)
+        frame = validate_data(estimator, X, reset=False, skip_check_array=True)
+        return frame.to_numpy() if _nameless(estimator) else frame
     return validate_data(
         estimator, X, reset=False, accept_sparse=True, dtype="numeric", ensure_all_finite=False
     )
+
+
+def _nameless(estimator: Any) -> bool:
+    """Whether the fit was on an array without names, so that columns are matched by position."""
+    default = feature_names_of(None, estimator.n_features_in_)
+    named = hasattr(estimator, "feature_names_in_")
+    return not named and estimator.model_.feature_names == default
 
 
 def _constant_weight(sample_weight: Any) -> Any:
