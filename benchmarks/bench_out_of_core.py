@@ -6,6 +6,10 @@ Two worker processes of 1 GB each run, in turn:
 - read + Gram: the same, and one bare ``X.T @ X`` of each block;
 - distreg: 5 folds, 100 alphas, one Elastic Net, test error included.
 
+All three are timed cold, the files dropped from the page cache before each run (data larger than
+memory are never in it; needs Linux), and with ``--warm`` from the page cache, where reading
+uncompressed numbers is little more than a copy.
+
     python benchmarks/make_big_parquet.py benchmarks/data/big --gigabytes 4
     python benchmarks/bench_out_of_core.py benchmarks/data/big
 
@@ -56,6 +60,17 @@ def read_all(client: Client, dataset: Dataset, gram: bool) -> tuple[float, int]:
     return time.perf_counter() - start, total
 
 
+def drop_from_cache(folder: Path) -> None:
+    """Forget the files' pages, so that the next reader goes to the disk."""
+    for path in folder.glob("*.parquet"):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(handle)
+
+
 def peak_rss() -> tuple[int, float]:
     """Process id and peak resident memory in MB (Linux counts in kB, macOS in bytes)."""
     unit = 1e6 if sys.platform == "darwin" else 1e3
@@ -100,14 +115,20 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", default="1GB", help="of each worker")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--warm", action="store_true", help="leave the files in the page cache")
     args = parser.parse_args()
 
     dataset = read_dataset(args.folder, target="y")
     print(
         f"{dataset.n_rows:,} rows x {dataset.n_features} features, {dataset.nbytes / 1e9:.2f} GB "
         f"decoded, {dataset.n_blocks} blocks in {len(dataset.groups)} tasks; "
-        f"{args.workers} workers of {args.memory}"
+        f"{args.workers} workers of {args.memory}; {'warm' if args.warm else 'cold'}"
     )
+
+    def begin() -> None:
+        if not args.warm:
+            drop_from_cache(args.folder)
+
     seconds: dict[str, list[float]] = {"read": [], "read + Gram": [], "distreg": []}
     with (
         LocalCluster(
@@ -118,14 +139,17 @@ def main() -> int:
         ) as cluster,
         Client(cluster) as client,
     ):
-        read_all(client, dataset, False)  # fills the page cache: all three are timed warm
+        read_all(client, dataset, False)  # imports and compiles what the tasks need
         run_distreg(client, dataset)
         before = client.run(peak_rss)
         watch = PauseWatch(cluster.scheduler)
         watch.start()
         for _ in range(args.repeats):
+            begin()
             seconds["read"].append(read_all(client, dataset, False)[0])
+            begin()
             seconds["read + Gram"].append(read_all(client, dataset, True)[0])
+            begin()
             took, text = run_distreg(client, dataset)
             seconds["distreg"].append(took)
         watch.stop.set()

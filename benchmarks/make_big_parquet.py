@@ -1,7 +1,9 @@
 """Write a Parquet data set of any size without ever holding it.
 
 Each row group is drawn from its own seed, so that the data set is the same on every machine and can
-be made part by part. Numbers are random, so compression would only cost time: none is used.
+be made part by part. Files are written with the writer's defaults (Snappy, dictionaries), as most
+files are; ``--plain`` writes uncompressed numbers, the hardest case for whoever computes on them,
+because reading them is little more than a copy.
 
     python benchmarks/make_big_parquet.py benchmarks/data/big --gigabytes 4
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=4.0, help="decoded size, in 1e9 bytes")
     parser.add_argument("--features", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plain", action="store_true", help="neither compressed nor encoded")
     args = parser.parse_args()
 
     rng = np.random.default_rng(args.seed)
@@ -48,6 +52,9 @@ def main() -> None:
     group_bytes = ROWS_PER_GROUP * (args.features + 1) * 8
     n_groups = max(1, round(args.gigabytes * 1e9 / group_bytes))
 
+    encoding: dict[str, Any] = (
+        {"compression": "none", "use_dictionary": False} if args.plain else {}
+    )
     partial = args.folder.with_name(args.folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -56,9 +63,7 @@ def main() -> None:
         writer = None
         for index in range(first, min(first + GROUPS_PER_FILE, n_groups)):
             table = row_group(index, args.features, coef, args.seed)
-            writer = writer or pq.ParquetWriter(
-                path, table.schema, compression="none", use_dictionary=False
-            )
+            writer = writer or pq.ParquetWriter(path, table.schema, **encoding)
             writer.write_table(table, row_group_size=ROWS_PER_GROUP)
         if writer is not None:
             writer.close()

@@ -6,6 +6,9 @@ import numpy as np
 
 __all__ = ["hash64", "random_ranks", "windows_of"]
 
+SHORT = 12
+"""Width up to which comparing all pairs is faster than sorting every window."""
+
 
 def hash64(seed: int, counter: np.ndarray) -> np.ndarray:
     """Random bits of (seed, counter): the finaliser of splitmix64, applied to each.
@@ -51,6 +54,14 @@ def random_ranks(
     drawn = hash64(seed, row)
     if n_rows is not None and row.size and row[-1, -1] >= n_rows:
         drawn[row >= n_rows] = np.iinfo(np.uint64).max
+    if width <= SHORT:
+        ranks = np.zeros(drawn.shape, dtype=np.int64)
+        for j in range(width):
+            for i in range(j):
+                earlier = drawn[:, i] <= drawn[:, j]
+                ranks[:, j] += earlier
+                ranks[:, i] += ~earlier
+        return ranks
     order = np.argsort(drawn, axis=1, kind="stable")
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(width)[None, :], axis=1)

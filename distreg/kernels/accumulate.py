@@ -66,7 +66,7 @@ class Accumulator:
         target = block.y if block.offset is None else block.y - block.offset
         height = max(FEWEST_ROWS, TILE_BYTES // (8 * self._moments.dense.shape[1]))
         for start in range(0, block.n_rows, height):
-            self._add_tile(block, target, cells, slice(start, start + height))
+            self._add_tile(block, target, cells, start, min(start + height, block.n_rows))
         # the last row holds the sums: NaN and infinity in any column end up there
         state = self._moments
         if not (np.isfinite(state.dense[:, -1]).all() and np.isfinite(state.cross[:, :, -1]).all()):
@@ -76,14 +76,13 @@ class Accumulator:
         """The moments of all rows added."""
         return self._moments
 
-    def _add_tile(self, block: Block, target: np.ndarray, cells: np.ndarray, where: slice) -> None:
-        # 16-bit keys are sorted by radix
-        rows = np.argsort(cells[where].astype(np.uint16), kind="stable") + where.start
-        if block.weight is not None:
-            rows = rows[block.weight[rows] > 0]
+    def _add_tile(
+        self, block: Block, target: np.ndarray, cells: np.ndarray, start: int, stop: int
+    ) -> None:
+        weight = _NOTHING if block.weight is None else block.weight
+        rows, bounds = tiles.order_by_cell(cells, weight, start, stop, self._layout.n_cells)
         if rows.size == 0:
             return
-        bounds = np.searchsorted(cells[rows], np.arange(self._layout.n_cells + 1))
         present = np.flatnonzero(np.diff(bounds))
         for cell in present:
             self._begin(block, target, int(cell), rows[bounds[cell] : bounds[cell + 1]])

@@ -8,7 +8,29 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["add_one_hot", "fill_columns", "fill_rows", "mirror_lower", "missing_columns"]
+__all__ = ["add_one_hot", "fill_columns", "fill_rows", "mirror_lower", "missing_columns", "order_by_cell"]
+
+
+@njit(cache=True, nogil=True)
+def order_by_cell(cells, weight, start, stop, n_cells):
+    """Rows `start` to `stop` of positive weight, cell after cell, each cell's in their order.
+
+    `weight` may be empty, for weights of 1. Returns the rows and the (n_cells + 1,) bounds: those
+    of cell c are ``rows[bounds[c]:bounds[c + 1]]``. A counting sort.
+    """
+    bounds = np.zeros(n_cells + 1, dtype=np.int64)
+    for i in range(start, stop):
+        if weight.size == 0 or weight[i] > 0:
+            bounds[cells[i] + 1] += 1
+    for c in range(n_cells):
+        bounds[c + 1] += bounds[c]
+    rows = np.empty(bounds[n_cells], dtype=np.int64)
+    free = bounds[:-1].copy()
+    for i in range(start, stop):
+        if weight.size == 0 or weight[i] > 0:
+            rows[free[cells[i]]] = i
+            free[cells[i]] += 1
+    return rows, bounds
 
 
 @njit(cache=True, nogil=True)
