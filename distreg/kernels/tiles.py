@@ -8,7 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["add_one_hot", "fill_columns", "fill_rows", "mirror_lower", "missing_columns", "order_by_cell"]
+__all__ = [
+    "add_one_hot",
+    "fill_columns",
+    "fill_rows",
+    "mirror_lower",
+    "missing_columns",
+    "order_by_cell",
+]
 
 
 @njit(cache=True, nogil=True)
