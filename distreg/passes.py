@@ -90,15 +90,18 @@ class Reduction(Generic[S, R]):
         A state as named arrays and back, for checkpoints.
     keep : callable
         Whether a state may go into a checkpoint; one with defects may not, they would be forgotten.
+    shared : object, optional
+        What all groups need and may be large: it travels once, and is the chunk's first argument.
     """
 
     name: str
-    chunk_of: Callable[[Group], Callable[[Iterator[Block]], S]]
+    chunk_of: Callable[[Group], Callable[..., S]]
     combine: Callable[[S, S], S]
     finalize: Callable[[S], R]
     to_arrays: Callable[[S], dict[str, Any]] | None = None
     from_arrays: Callable[[dict[str, Any]], S] | None = None
     keep: Callable[[S], bool] = _always
+    shared: Any = None
 
 
 class Checkpoint(Protocol):
@@ -125,9 +128,7 @@ class _Reads:
 class _GroupTask:
     """Reads the blocks of one group and reduces them. Opaque: Dask must not look inside."""
 
-    def __init__(
-        self, chunk: Callable[[Iterator[Block]], Any], group: Group, topic: str | None
-    ) -> None:
+    def __init__(self, chunk: Callable[..., Any], group: Group, topic: str | None) -> None:
         recipes = [
             dataclasses.replace(r, inputs=()) if r.inputs else r  # type: ignore[type-var]
             for r in group.recipes
@@ -136,7 +137,7 @@ class _GroupTask:
         self._chunk = chunk
         self._topic = topic
 
-    def __call__(self, inputs: list[list[Any]]) -> tuple[Any, _Reads]:
+    def __call__(self, inputs: list[list[Any]], *shared: Any) -> tuple[Any, _Reads]:
         reads = _Reads()
 
         def counted() -> Iterator[Block]:
@@ -147,10 +148,17 @@ class _GroupTask:
                 del block  # or it would live while the next one is made
 
         with single_threaded_blas():
-            state = self._chunk(counted())
+            state = self._chunk(*(part.value for part in shared), counted())
         if self._topic is not None:
             _report_progress(self._topic)
         return state, reads
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """Opaque to Dask, which would look for tasks inside of a plain value."""
+
+    value: Any
 
 
 class _Combine:
@@ -263,11 +271,12 @@ def _tree(reduction: Reduction[Any, Any], groups: tuple[Group, ...], token: str,
     from dask import delayed
 
     nodes = []
+    shared = [] if reduction.shared is None else [delayed(_Shared(reduction.shared), pure=False)]
     for group in groups:
         topic = f"{_PROGRESS_TOPIC}-{token}" if pin else None
         task = delayed(_GroupTask(reduction.chunk_of(group), group, topic), pure=False)
         inputs = [list(recipe.inputs) for recipe in group.recipes]
-        nodes.append(task(inputs, dask_key_name=f"{_GROUP_KEY}{group.index}-{token}"))
+        nodes.append(task(inputs, *shared, dask_key_name=f"{_GROUP_KEY}{group.index}-{token}"))
     combine = delayed(_Combine(reduction.combine), pure=False)
     while len(nodes) > 1:
         pairs = [combine(nodes[i], nodes[i + 1]) for i in range(0, len(nodes) - 1, 2)]
