@@ -23,7 +23,7 @@ from distreg import penalties
 from distreg.penalties import Penalty
 from distreg.training import TrainingMoments
 
-__all__ = ["Certificate", "certify", "null_model"]
+__all__ = ["Certificate", "certify", "fenchel_gap", "null_model"]
 
 
 EPS = float(np.finfo(np.float64).eps)
@@ -65,11 +65,17 @@ def certify(
 def _gap(
     loss: np.ndarray, coef: np.ndarray, grad: np.ndarray, lasso: np.ndarray, ridge: np.ndarray
 ) -> np.ndarray:
-    """Duality gap of the penalised part.
+    """Duality gap of the penalised part: squared loss, where the second order is exact."""
+    s, gap = _scaled_gap(coef, grad, lasso, ridge)
+    return np.asarray(gap + (1.0 - s) ** 2 * loss)
 
-    The dual point is the residual times s <= 1: s = 1 where the penalty has a quadratic part, and
-    the largest feasible s for pure L1. With R = 2 loss the gap is ``Om(b) - s g'b + Om*(s g) + (1
-    - s)^2 R / 2``.
+
+def _scaled_gap(
+    coef: np.ndarray, grad: np.ndarray, lasso: np.ndarray, ridge: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale s <= 1 of the dual point, and ``Om(b) - s g'b + Om*(s g)``.
+
+    s = 1 where the penalty has a quadratic part, and the largest feasible one for pure L1.
     """
     pure = (ridge == 0) & (lasso > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -77,7 +83,39 @@ def _gap(
     s = room.min(axis=1, initial=1.0)
     terms = lasso * np.abs(coef) + 0.5 * ridge * coef**2 - s[:, None] * grad * coef
     conjugate = penalties.conjugate(s[:, None] * grad, lasso, ridge)
-    return np.asarray(terms.sum(axis=1) + conjugate + (1.0 - s) ** 2 * loss)
+    return s, terms.sum(axis=1) + conjugate
+
+
+def fenchel_gap(
+    coef: np.ndarray,
+    grad: np.ndarray,
+    lasso: np.ndarray,
+    ridge: np.ndarray,
+    chi2: np.ndarray,
+    deviance: np.ndarray,
+) -> np.ndarray:
+    """Duality gap of A points of any of the losses, from the exact gradient alone.
+
+    With the residual as dual point the loss and its conjugate cancel. At the residual times s the
+    conjugate is at most its second-order expansion with the curvature of the residual over s, and
+    by convexity at most the mean with the conjugate at 0 (docs/decisions/0007).
+
+    Parameters
+    ----------
+    coef, grad, lasso, ridge : (A, p) arrays
+        Scaled coefficients, negative gradient, weights of the penalty. Unpenalised coefficients do
+        not count; the caller adds what they leave.
+    chi2 : (A,) array
+        Weighted mean of ``f'(eta)^2`` times the conjugate's second derivative there.
+    deviance : (A,) array
+        Mean loss above the saturated one.
+    """
+    free = (lasso == 0) & (ridge == 0)
+    s, gap = _scaled_gap(coef, np.where(free, 0.0, grad), lasso, ridge)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        second = np.where(s < 1.0, (1.0 - s) ** 2 / (2.0 * s) * chi2, 0.0)
+    bound = np.fmin(second, (1.0 - s) * np.maximum(deviance, 0.0))
+    return np.asarray(np.maximum(gap + bound, 0.0))
 
 
 def _refit_unpenalised(

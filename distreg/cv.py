@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from distreg.curve import FoldFit, curve
 from distreg.exceptions import InputError
 from distreg.moments import Layout, Moments
 from distreg.options import PathOptions, as_grids, check_options
-from distreg.passes import Cost, PassRunner, single_threaded_blas
+from distreg.passes import PassRunner, single_threaded_blas
 from distreg.path import PathResult, alpha_grid, fit_path
 from distreg.penalties import Penalty, normalised_factor
+from distreg.result import CVResult
 from distreg.training import CellMoments, TrainingMoments, cell_moments
 
 if TYPE_CHECKING:
@@ -33,88 +34,12 @@ THREAD_MATRICES = 10
 """Matrices of the size of a covariance that one thread holds while it solves a path (measured)."""
 
 
-@dataclass(frozen=True)
-class CVResult:
-    """Everything a cross-validation learned. L l1_ratios, A alphas, K folds, p features.
-
-    Attributes
-    ----------
-    paths : tuple of L PathResult
-        Fits on the full training data (all rows but the test rows), one for each l1_ratio.
-    cv_mean, cv_se : (L, A) arrays
-        Fold-weighted mean of the held-out deviance (squared loss: MSE) and its standard error;
-        NaN without folds.
-    fold_error : (K, L, A) array
-        Held-out deviance of each fold.
-    fold_weight : (K,) array
-        Weight of each fold's held-out rows.
-    support_stability : (L, A) array
-        Mean Jaccard similarity of the folds' supports.
-    fold_dual_gap : (L, A) array
-        Largest dual gap of the folds' fits, relative to each fold's null objective.
-    test : dict of (L, A) arrays
-        Scores on the test rows ("mse", "rmse", "r2"); empty without test rows.
-    n_samples, n_test : int
-        Rows used for fitting, and test rows.
-    weight_sum : float
-        Sum of the sample weights of the fitting rows.
-    null_deviance : float
-        Weighted variance of the target (deviance of the intercept-only model).
-    feature_names : tuple of str
-        Names of the p features.
-    feature_mean, feature_sd : (p,) arrays
-        Weighted mean and standard deviation on the fitting rows.
-    fill_values : (p,) array or None
-        Means that replace missing values, when missing="mean".
-    standardize, fit_intercept : bool
-        As asked for.
-    penalty_factor : (p,) array
-        As used (rescaled to sum to p).
-    tol : float
-        Tolerance on dual_gap / null_objective.
-    cost : Cost
-        Passes, block reads, bytes and seconds.
-    """
-
-    paths: tuple[PathResult, ...]
-    cv_mean: np.ndarray
-    cv_se: np.ndarray
-    fold_error: np.ndarray
-    fold_weight: np.ndarray
-    support_stability: np.ndarray
-    fold_dual_gap: np.ndarray
-    n_samples: int
-    n_test: int
-    weight_sum: float
-    null_deviance: float
-    feature_names: tuple[str, ...]
-    feature_mean: np.ndarray
-    feature_sd: np.ndarray
-    fill_values: np.ndarray | None
-    standardize: bool
-    fit_intercept: bool
-    penalty_factor: np.ndarray
-    tol: float
-    cost: Cost
-    test: dict[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def l1_ratios(self) -> np.ndarray:
-        """The l1_ratios, one for each path."""
-        return np.array([path.l1_ratio for path in self.paths])
-
-    @property
-    def converged(self) -> bool:
-        """True when every certificate, of the full fits and of the folds, is within `tol`."""
-        full = all(np.all(path.relative_gap <= self.tol) for path in self.paths)
-        folds = self.fold_dual_gap
-        return full and bool(np.all(np.isnan(folds) | (folds <= self.tol)))
-
-
 def cross_validate(
     dataset: Dataset, cells: Cells, options: PathOptions, runner: PassRunner
 ) -> CVResult:
-    """Fit every fold, l1_ratio and alpha, and score the held-out rows, from one pass.
+    """Fit every fold, l1_ratio and alpha, and score the held-out rows.
+
+    The squared loss needs one pass, other losses a handful (`distreg.glm`).
 
     Parameters
     ----------
@@ -138,6 +63,10 @@ def cross_validate(
     """
     check_options(options, dataset.n_features)
     runner.cost.n_scans += dataset.n_scans
+    if options.loss != "squared":
+        from distreg.glm.crossval import cross_validate_glm
+
+        return cross_validate_glm(dataset, cells, options, runner)
     moments = runner.run(
         cell_moments(dataset, cells), _fitted_groups(dataset, cells, runner.n_threads)
     )

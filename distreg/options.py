@@ -37,6 +37,10 @@ class PathOptions:
         Whether to fit an (unpenalised) intercept.
     tol : float
         Tolerance on dual_gap / null_objective above which an answer counts as not converged.
+    loss : str
+        Name of the loss.
+    max_passes : int, optional
+        Most passes over the data; default 100 (the squared loss needs one).
     """
 
     l1_ratios: Sequence[float] = (1.0,)
@@ -47,6 +51,8 @@ class PathOptions:
     standardize: bool = False
     fit_intercept: bool = True
     tol: float = 1e-6
+    loss: str = "squared"
+    max_passes: int | None = None
 
 
 def check_options(options: PathOptions, n_features: int) -> None:

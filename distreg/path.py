@@ -28,9 +28,9 @@ class PathResult:
         Share of the L1 penalty.
     alphas : (n_alphas,) array
         Penalty strengths, descending.
-    coef : (n_alphas, n_features) array
-        Coefficients on the scale of the data.
-    intercept : (n_alphas,) array
+    coef : (n_alphas, n_features) or (n_alphas, n_classes, n_features) array
+        Coefficients on the scale of the data; of a multinomial model for each class.
+    intercept : (n_alphas,) or (n_alphas, n_classes) array
         Intercepts.
     objective : (n_alphas,) array
         Penalised objective (docs, concepts, equation 1).
@@ -42,9 +42,12 @@ class PathResult:
     n_nonzero : (n_alphas,) int array
         Non-zero coefficients.
     n_epochs : (n_alphas,) int array
-        Sweeps of coordinate descent; 0 for a direct solution.
+        Sweeps of coordinate descent; 0 for a direct solution and where passes count instead.
     null_objective : float
-        Objective of the model without penalised features; 0 when that is all rounding.
+        Objective of the model without penalised features (above the saturated model's); 0 when that
+        is all rounding.
+    null_gradient : float
+        Largest gradient entry of that model: the unit of `kkt_violation`. NaN if not known.
     """
 
     l1_ratio: float
@@ -57,6 +60,7 @@ class PathResult:
     n_nonzero: np.ndarray
     n_epochs: np.ndarray
     null_objective: float
+    null_gradient: float = np.nan
 
     @property
     def relative_gap(self) -> np.ndarray:
@@ -64,6 +68,13 @@ class PathResult:
         if self.null_objective == 0.0:
             return np.zeros_like(self.dual_gap)
         return np.asarray(self.dual_gap / self.null_objective)
+
+    @property
+    def relative_violation(self) -> np.ndarray:
+        """KKT violations over the null gradient; 0 where that is not known or 0."""
+        if not self.null_gradient > 0.0:
+            return np.zeros_like(self.kkt_violation)
+        return np.asarray(self.kkt_violation / self.null_gradient)
 
 
 def alpha_grid(

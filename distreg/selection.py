@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.exceptions import InputError
 
 __all__ = ["RULES", "Selected", "select"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
     from distreg.data.folds import Cells
 
-__all__ = ["CellMoments", "TrainingMoments", "cell_moments"]
+__all__ = ["CellMoments", "TrainingMoments", "cell_moments", "finalize_moments"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -113,7 +113,7 @@ class CellMoments:
         Sums the cells; never subtracts a fold from the total, which would cancel when the fold
         holds an outlier. A missing value counts as this set's own mean of its feature.
         """
-        total, centre = self._total(cells)
+        total, centre = self.total(cells)
         p, m, weight = self.n_features, self.missing.size, float(total[-1, -1])
         present = weight - total[p : p + m, -1]
         fill = np.divide(total[self.missing, -1], present, out=np.zeros(m), where=present > 0)
@@ -151,7 +151,7 @@ class CellMoments:
             fill=centre[self.missing] + fill,
         )
 
-    def _total(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def total(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gram matrix of the rows of `cells`, and the centre of features and target it is about.
 
         The centre is the cells' common mean, from the first cell's centre, so that equal centres
@@ -179,7 +179,7 @@ class CellMoments:
 
     def target_variance(self, cells: np.ndarray) -> float:
         """Weighted variance of the target on the rows of `cells`."""
-        total, _ = self._total(cells)
+        total, _ = self.total(cells)
         weight, mean = total[-1, -1], total[-2, -1] / total[-1, -1]
         return float(total[-2, -2] / weight - mean**2)
 
@@ -241,7 +241,7 @@ def cell_moments(dataset: Dataset, cells: Cells) -> Reduction[Moments, CellMomen
         name="fold moments",
         chunk_of=chunk_of,
         combine=merge,
-        finalize=partial(_finalize, dataset.feature_names),
+        finalize=partial(finalize_moments, dataset.feature_names),
         to_arrays=Moments.to_arrays,
         from_arrays=Moments.from_arrays,
         keep=lambda state: not state.issues,
@@ -258,7 +258,7 @@ def _chunk(
     return accumulator.result()
 
 
-def _finalize(names: tuple[str, ...], state: Moments) -> CellMoments:
+def finalize_moments(names: tuple[str, ...], state: Moments) -> CellMoments:
     """Check the state and put its parts together, dense features first."""
     if state.issues:
         raise DataError(_describe(list(state.issues.values())))

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import enet_path
 
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.passes import Cost
 from distreg.path import PathResult
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.data.columns import Columns
 from distreg.model import LinearModel
 from distreg.report.summary import PenaltySummary, winner_of

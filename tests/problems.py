@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from distreg.cv import CVResult, cross_validate
+from distreg.cv import cross_validate
+from distreg.result import CVResult
 from distreg.data.arrays import from_arrays
 from distreg.data.block import Block, Group
 from distreg.data.dataset import Dataset

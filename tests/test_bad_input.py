@@ -19,7 +19,8 @@ import pytest
 from problems import Case, dataset, fit
 from scipy import sparse
 
-from distreg.cv import CVResult, cross_validate
+from distreg.cv import cross_validate
+from distreg.result import CVResult
 from distreg.data.arrays import from_arrays
 from distreg.data.folds import KFold, check_cv, make_cells
 from distreg.estimators import ElasticNet, ElasticNetCV, Lasso, Ridge

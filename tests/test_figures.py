@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.exceptions import InputError
 from distreg.report import figures, style
 from distreg.report.summary import PenaltySummary, penalty_label, summarise, winner_of

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from problems import Case, dataset, fit, named_cases
 
 from distreg.cluster import open_cluster
-from distreg.cv import CVResult, cross_validate
+from distreg.cv import cross_validate
+from distreg.result import CVResult
 from distreg.data.folds import (
     GivenFolds,
     KFold,

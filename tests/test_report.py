@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.passes import Cost
 from distreg.path import PathResult
 from distreg.report.summary import summarise

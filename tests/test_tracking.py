@@ -26,7 +26,7 @@ from cvresults import NAMES, diabetes, diabetes_result
 from mlflow.entities import Run
 from mlflowstore import chosen_model, new_store, write_output
 
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.exceptions import InputError
 from distreg.report.summary import PenaltySummary, summarise, winner_of
 from distreg.tracking import DatasetInfo, Tracker, TrackingResult, mask, sync

@@ -20,7 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 import distreg
 from distreg import exceptions
 from distreg.cluster import active_client
-from distreg.cv import CVResult, cross_validate
+from distreg.cv import cross_validate
+from distreg.result import CVResult
 from distreg.data.columns import Columns
 from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells, make_cells

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from distreg import __version__
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.data.dataset import Dataset
 from distreg.model import LinearModel
 from distreg.pipeline.config import PipelineConfig

@@ -17,7 +17,8 @@ import numpy as np
 
 from distreg import __version__
 from distreg.cluster import Resources, open_cluster, resources_of
-from distreg.cv import CVResult, cross_validate
+from distreg.cv import cross_validate
+from distreg.result import CVResult
 from distreg.data.dataset import Dataset
 from distreg.data.files import read_dataset
 from distreg.data.folds import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells
 from distreg.flavor import level_kind

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.exceptions import InputError
 from distreg.path import PathResult
 from distreg.selection import RULES, Selected, select

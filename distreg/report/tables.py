@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from distreg.cv import CVResult
+from distreg.result import CVResult
 from distreg.report.summary import PenaltySummary, winner_of
 
 __all__ = ["coefficient_table", "compare_penalties", "make_report", "path_table"]

@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["descend_path"]
+__all__ = ["descend_from", "descend_path"]
 
 EPS = float(np.finfo(np.float64).eps)
 BLOCK = 32
@@ -348,3 +348,47 @@ def descend_path(gram, xty, l1, l2, alphas, l1_ratio, coef, epochs):
             _full_gradient(gram, xty, members, b, n, grad)
         for k in range(n):
             coef[step, members[k]] = b[k]
+
+
+@njit(cache=True, nogil=True)
+def descend_from(gram, xty, lasso, ridge, coef):
+    """Minimise one problem from where `coef` (p,) stands, in place.
+
+    Parameters
+    ----------
+    gram : (p, p) array
+        C-ordered, symmetric; unit diagonal, or 0 for a feature that is not fitted.
+    xty, lasso, ridge : (p,) arrays
+    coef : (p,) array
+        Written to.
+    """
+    p = xty.shape[0]
+    slack = 1e-13 * np.max(np.abs(xty)) if p else 0.0
+    place = np.full(p, -1, dtype=np.int64)
+    members, support = np.empty(p, dtype=np.int64), np.empty(p, dtype=np.int64)
+    packed, work = np.empty((p, p)), np.empty(p * p)
+    target, b, g, vectors = np.empty(p), np.zeros(p), np.empty(p), np.empty((4, p))
+    l1, l2, grad = np.empty(p), np.empty(p), np.empty(p)
+    n = 0
+    for j in range(p):
+        if coef[j] != 0.0 and gram[j, j] != 0.0:
+            for m in range(n):
+                packed[n, m] = gram[j, members[m]]
+                packed[m, n] = packed[n, m]
+            packed[n, n] = gram[j, j]
+            place[j], members[n], target[n], b[n] = n, j, xty[j], coef[j]
+            n += 1
+    _full_gradient(gram, xty, members, b, n, grad)
+    for round_ in range(MAX_ROUNDS):
+        known = n
+        n = _admit(gram, xty, grad, (1.0, slack), lasso, place, members, packed, target, b, n)
+        if n == known and round_ > 0:
+            break
+        for k in range(n):
+            j = members[k]
+            l1[k], l2[k], g[k] = lasso[j], ridge[j], grad[j]
+        _solve_members(packed, target, b, g, l1, l2, n, slack, work, vectors, support)
+        _full_gradient(gram, xty, members, b, n, grad)
+    coef[:] = 0.0
+    for k in range(n):
+        coef[members[k]] = b[k]

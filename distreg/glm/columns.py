@@ -1,0 +1,234 @@
+"""State of the columns: where each stands, what an evaluation said there, what is certified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distreg import penalties
+from distreg.certificates import fenchel_gap
+from distreg.evaluation import Evaluation, Request
+from distreg.glm.problem import Fits, Problem
+from distreg.kernels.evaluator import Points
+from distreg.kernels.rows import HELD_OUT, TEST, RowSums
+
+__all__ = ["Columns", "Values", "Scores", "certified", "request_of", "values_of"]
+
+
+@dataclass
+class Scores:
+    """What a pass says of each fit besides its gradient, (F,) arrays (`RowSums`)."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+    test: np.ndarray
+    chi2: np.ndarray
+    correct: np.ndarray
+    brier: np.ndarray
+
+    NAMES = ("train", "held_out", "test", "chi2", "correct", "brier")
+
+    @classmethod
+    def unknown(cls, n_fits: int) -> Scores:
+        """Nothing known yet."""
+        return cls(*(np.full(n_fits, np.nan) for _ in cls.NAMES))
+
+    @classmethod
+    def of(cls, sums: RowSums) -> Scores:
+        """The sums of an evaluation."""
+        return cls(*(getattr(sums, name) for name in cls.NAMES))
+
+    def put(self, fits: np.ndarray, other: Scores, chosen: np.ndarray) -> None:
+        """Take over the entries `chosen` of `other` as those of `fits`."""
+        for name in self.NAMES:
+            getattr(self, name)[fits] = getattr(other, name)[chosen]
+
+
+class Columns:
+    """All fits: the best point of each, and what is known there. F fits, C classes, p features.
+
+    Attributes
+    ----------
+    coef : (F, C p) array
+        Scaled coefficients, class by class.
+    intercept : (F, C) array
+        Intercepts about the origin of the training set.
+    objective : (F,) array
+        Exact; infinite before the first evaluation.
+    grad : (F, C p) array
+        Negative gradient of the mean loss in the scaled coefficients.
+    grad_intercept : (F, C) array
+    violation, gap : (F,) arrays
+        Certificates.
+    done : (F,) bool array
+        Certified, or given up.
+    """
+
+    def __init__(self, problem: Problem, fits: Fits) -> None:
+        n, width = fits.size, problem.n_classes * problem.n_features
+        self.problem, self.fits = problem, fits
+        self.coef, self.grad = np.zeros((n, width)), np.zeros((n, width))
+        self.intercept = np.zeros((n, problem.n_classes))
+        self.grad_intercept = np.zeros_like(self.intercept)
+        self.objective = np.full(n, np.inf)
+        self.violation, self.gap = np.full(n, np.inf), np.full(n, np.inf)
+        self.done = np.zeros(n, dtype=bool)
+        self.scores = Scores.unknown(n)
+
+    def raw(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (C, p) on the scale of the data, and intercepts (C,)."""
+        training = self.problem.sets[self.fits.of(fit)[0]]
+        coef = self.coef[fit].reshape(self.problem.n_classes, -1) / training.summary.scale
+        return coef, self.intercept[fit] - coef @ training.origin
+
+    def move_to(self, fit: int, other: int) -> None:
+        """Put a fit where another one (of any training set) stands."""
+        coef, intercept = self.raw(other)
+        self.put_raw(fit, coef, intercept)
+
+    def put_raw(self, fit: int, coef: np.ndarray, intercept: np.ndarray) -> None:
+        """Put a fit at coefficients and intercepts on the scale of the data."""
+        training = self.problem.sets[self.fits.of(fit)[0]]
+        usable = training.summary.usable
+        self.coef[fit] = np.where(usable, coef * training.summary.scale, 0.0).ravel()
+        if self.problem.fit_intercept:
+            self.intercept[fit] = intercept + coef @ training.origin
+
+
+def request_of(
+    problem: Problem,
+    sets: np.ndarray,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    anchors: np.ndarray,
+    features: np.ndarray,
+    cell_of: np.ndarray,
+    by_cell: bool = False,
+) -> Request:
+    """Ask for an evaluation of points (n, C p), (n, C); their training sets `sets` ascend."""
+    n_classes, centre = problem.n_classes, problem.centre
+    role = problem.role[:, :1] if by_cell else problem.role
+    bounds = np.searchsorted(sets, np.arange(role.shape[1] + 1))
+    scale = np.array([training.summary.scale for training in problem.sets])[sets][:, None, :]
+    origin = np.array([training.origin for training in problem.sets])[sets][:, None, :]
+    mean = np.array([training.summary.mean for training in problem.sets])[sets][:, None, :]
+    raw = coef.reshape(len(sets), n_classes, -1) / scale
+    shifted = intercept + ((centre - origin) * raw).sum(axis=2)
+    # a missing value is `centre` in the pass and the training set's mean in the model
+    filled = (raw * (mean - centre))[:, :, problem.missing]
+    both = np.concatenate([raw, filled], axis=2)
+    points = Points(
+        loss=problem.loss.code,
+        n_classes=n_classes,
+        centre=centre[: problem.n_dense],
+        missing=problem.missing,
+        coef=np.ascontiguousarray(both.reshape(len(sets) * n_classes, -1).T),
+        intercept=shifted.ravel(),
+        bounds=bounds.astype(np.int64),
+        role=np.ascontiguousarray(role),
+        by_cell=by_cell,
+        anchors=np.asarray(anchors, dtype=np.int64),
+    )
+    return Request(points, features, cell_of, problem.missing.size > 0)
+
+
+@dataclass(frozen=True)
+class Values:
+    """What an evaluation says of n fits: mean training loss (n,), gradients and scores."""
+
+    loss: np.ndarray
+    grad: np.ndarray
+    grad_intercept: np.ndarray
+    curvature: np.ndarray
+    scores: Scores
+
+
+def values_of(problem: Problem, sets: np.ndarray, found: Evaluation) -> Values:
+    """Values of fits of the training sets `sets` (n,), ascending."""
+    n_classes, sums, n = problem.n_classes, found.sums[0], len(sets)
+    width = n_classes * problem.n_features
+    grad, grad_intercept = np.empty((n, width)), np.empty((n, n_classes))
+    weight = np.array([problem.weight(s) for s in range(len(problem.sets))])
+    for s in np.unique(sets):
+        of = np.flatnonzero(sets == s)
+        columns = slice(of[0] * n_classes, (of[-1] + 1) * n_classes)
+        part = found.grad[0][:, columns], sums.residual[columns]
+        grad[of], grad_intercept[of] = gradient_of(problem, int(s), *part, float(weight[s]))
+    curvature = sums.curvature.reshape(n, n_classes) / weight[sets, None]
+    return Values(sums.train / weight[sets], grad, grad_intercept, curvature, Scores.of(sums))
+
+
+def values_in(problem: Problem, s: int, found: Evaluation) -> Values:
+    """Values for training set `s` of points that were evaluated cell by cell."""
+    training, weight = problem.sets[s], problem.weight(s)
+    n_classes, role = problem.n_classes, problem.role[:, s]
+
+    def total(name: str, mask: np.ndarray) -> np.ndarray:
+        parts = [getattr(found.sums[cell], name) for cell in np.flatnonzero(mask)]
+        return np.sum(parts, axis=0) if parts else np.zeros_like(getattr(found.sums[0], name))
+
+    residual = total("residual", training.cells)
+    grad, grad_intercept = gradient_of(
+        problem, s, found.grad[training.cells].sum(axis=0), residual, weight
+    )
+    train, test = total("train", training.cells), role == TEST
+    scores = Scores(
+        train=train,
+        held_out=total("train", role == HELD_OUT),
+        test=total("test", test),
+        chi2=total("chi2", training.cells),
+        correct=total("correct", test),
+        brier=total("brier", test),
+    )
+    curvature = total("curvature", training.cells).reshape(-1, n_classes) / weight
+    return Values(train / weight, grad, grad_intercept, curvature, scores)
+
+
+def certified(
+    problem: Problem, fits: Fits, chosen: np.ndarray, coef: np.ndarray, values: Values
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Objective, KKT violation and duality gap of the fits `chosen` at `coef` (n, C p).
+
+    The unpenalised coefficients should have no gradient; what they have is counted as the decrease
+    that a Newton step would bring, twice, which bounds the true one near the optimum.
+    """
+    lasso, ridge = fits.strengths(problem, chosen)
+    sets = np.unravel_index(chosen, fits.shape)[0]
+    violation = penalties.distance(coef, values.grad, lasso, ridge).max(axis=1, initial=0.0)
+    objective = values.loss + penalties.value(coef, lasso, ridge)
+    weight = np.array([problem.weight(s) for s in sets])
+    saturated = np.array([problem.saturated(s) for s in sets])
+    gap = fenchel_gap(
+        coef, values.grad, lasso, ridge, values.scores.chi2 / weight, values.loss - saturated
+    )
+    if problem.fit_intercept:
+        size = np.abs(values.grad_intercept)
+        violation = np.maximum(violation, size.max(axis=1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drop = np.where(size > 0, size**2 / values.curvature, 0.0)
+        gap = gap + problem.n_classes * drop.sum(axis=1)
+    return objective, violation, gap
+
+
+def gradient_of(
+    problem: Problem, s: int, grad: np.ndarray, residual: np.ndarray, weight: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Negative gradient of training set `s`: coefficients (n, C p) and intercepts (n, C).
+
+    Parameters
+    ----------
+    grad : (p + m, n C) array
+        As evaluated.
+    residual : (n C,) array
+    weight : float
+    """
+    training, p = problem.sets[s], problem.n_features
+    centre, mean = problem.centre, training.summary.mean
+    main = grad[:p].copy()
+    main[problem.missing] += (mean - centre)[problem.missing, None] * grad[p:]
+    main += np.outer(centre - training.origin, residual)
+    main *= (training.summary.usable / training.summary.scale / weight)[:, None]
+    n_classes = problem.n_classes
+    coef = np.ascontiguousarray(main.T).reshape(-1, n_classes * p)
+    return coef, (residual / weight).reshape(-1, n_classes)

@@ -1,0 +1,142 @@
+"""Cross-validation of a generalised linear model: the result that the squared loss has, too."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from distreg.curve import FoldFit, curve
+from distreg.glm.fit import KKT_TOLERANCE, Fitted, fit_columns
+from distreg.losses import get_loss
+from distreg.options import PathOptions
+from distreg.passes import PassRunner, single_threaded_blas
+from distreg.path import PathResult
+from distreg.penalties import normalised_factor
+from distreg.result import CVResult
+
+if TYPE_CHECKING:
+    from distreg.data.dataset import Dataset
+    from distreg.data.folds import Cells
+
+__all__ = ["cross_validate_glm"]
+
+
+def cross_validate_glm(
+    dataset: Dataset, cells: Cells, options: PathOptions, runner: PassRunner
+) -> CVResult:
+    """Fit every fold, l1_ratio and alpha in passes that serve them all; `options` are checked."""
+    start, before = time.perf_counter(), runner.cost.pass_seconds
+    loss = get_loss(options.loss)
+    with single_threaded_blas():
+        fitted = fit_columns(dataset, cells, loss, options, runner)
+    problem, summary, fits = fitted.problem, fitted.summary, fitted.columns.fits
+    paths = tuple(_path(fitted, i) for i in range(fits.l1_ratios.size))
+    folds = [_fold(fitted, cells.held_out[s - 1], s) for s in range(1, fits.n_sets)]
+    full = problem.sets[0].summary
+    spent = time.perf_counter() - start - (runner.cost.pass_seconds - before)
+    runner.cost.path_seconds += spent
+    unit = fitted.nulls.unit
+    violation = _grid(fitted, "violation")[1:] / np.where(unit > 0, unit, 1.0)[1:, None, None]
+    return CVResult(
+        paths=paths,
+        **curve(folds, len(paths), fits.alphas.shape[1]),
+        n_samples=full.n_rows,
+        n_test=int(summary.count[cells.test].sum()),
+        weight_sum=full.weight,
+        null_deviance=2.0 * float(fitted.nulls.objective[0]),
+        feature_names=dataset.feature_names,
+        feature_mean=full.mean,
+        feature_sd=full.sd,
+        fill_values=full.mean if dataset.missing == "mean" else None,
+        standardize=options.standardize,
+        fit_intercept=options.fit_intercept,
+        penalty_factor=normalised_factor(options.penalty_factor, dataset.n_features),
+        tol=options.tol,
+        cost=replace(runner.cost),
+        test=_test_scores(fitted, cells.test),
+        loss=loss.name,
+        classes=dataset.classes,
+        kkt_tolerance=KKT_TOLERANCE,
+        fold_kkt_violation=violation.max(axis=0) if len(folds) else np.full((1, 1), np.nan),
+    )
+
+
+def _grid(fitted: Fitted, name: str) -> np.ndarray:
+    values: np.ndarray = getattr(fitted.columns, name)
+    return values.reshape(fitted.columns.fits.shape)
+
+
+def _path(fitted: Fitted, i: int) -> PathResult:
+    """Fits of the full data at one l1_ratio."""
+    columns, problem, n_classes = fitted.columns, fitted.problem, fitted.problem.n_classes
+    fits = columns.fits
+    numbers = np.arange(fits.size).reshape(fits.shape)[0, i]
+    raw = [columns.raw(int(fit)) for fit in numbers]
+    coef, intercept = np.array([c for c, _ in raw]), np.array([b for _, b in raw])
+    if n_classes > 1 and problem.fit_intercept:
+        # a common shift of all intercepts changes nothing; glmnet's choice is the sum 0
+        intercept -= intercept.mean(axis=1, keepdims=True)
+    any_class = (coef != 0).any(axis=1) if n_classes > 1 else coef[:, 0] != 0
+    return PathResult(
+        l1_ratio=float(fits.l1_ratios[i]),
+        alphas=fits.alphas[i],
+        coef=coef if n_classes > 1 else coef[:, 0],
+        intercept=intercept if n_classes > 1 else intercept[:, 0],
+        objective=columns.objective[numbers],
+        dual_gap=columns.gap[numbers],
+        kkt_violation=columns.violation[numbers],
+        n_nonzero=any_class.sum(axis=1),
+        n_epochs=np.zeros(len(numbers), dtype=np.int64),
+        null_objective=max(float(fitted.nulls.objective[0]), 0.0),
+        null_gradient=float(fitted.nulls.unit[0]),
+    )
+
+
+def _fold(fitted: Fitted, held_out: np.ndarray, s: int) -> FoldFit:
+    """What a fold says of all paths."""
+    columns, summary, null = fitted.columns, fitted.summary, fitted.nulls.objective[s]
+    weight = float(summary.weight[held_out].sum())
+    error = _mean_deviance(fitted, columns.scores.held_out.reshape(columns.fits.shape)[s], held_out)
+    gap = _grid(fitted, "gap")[s] / (null if null > 0 else 1.0)
+    shape = (*columns.fits.shape[1:], fitted.problem.n_classes, -1)
+    coef = columns.coef.reshape(columns.fits.n_sets, *shape)[s]
+    return FoldFit(error, weight, gap, (coef != 0).any(axis=2))
+
+
+def _mean_deviance(fitted: Fitted, total: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Mean deviance on the rows of `cells` from the sums of their losses."""
+    summary = fitted.summary
+    weight = float(summary.weight[cells].sum())
+    if weight == 0.0:
+        return np.full(total.shape, np.nan)
+    saturated = 0.0
+    if fitted.problem.loss.target == "count":
+        mean = float(summary.weight[cells] @ summary.target[cells, 0])
+        saturated = (mean - float(summary.y_log_y[cells].sum())) / weight
+    return np.asarray(2.0 * (total / weight - saturated))
+
+
+def _test_scores(fitted: Fitted, cells: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of the full data's fits on the test rows."""
+    summary, loss, scores = fitted.summary, fitted.problem.loss, fitted.columns.scores
+    weight = float(summary.weight[cells].sum())
+    if weight == 0.0:
+        return {}
+    shape = fitted.columns.fits.shape
+    deviance = _mean_deviance(fitted, scores.test.reshape(shape)[0], cells)
+    mean = summary.weight[cells] @ summary.target[cells] / weight
+    null = loss.null_loss(mean if fitted.problem.n_classes > 1 else mean[0])
+    if loss.target == "count":
+        null = null - (mean[0] - float(summary.y_log_y[cells].sum()) / weight)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        explained = np.where(null > 0, 1.0 - deviance / (2.0 * null), np.nan)
+    if loss.target == "count":
+        return {"deviance": deviance, "d2": explained}
+    accuracy = scores.correct.reshape(shape)[0] / weight
+    if loss.name == "squared_hinge":
+        return {"squared_hinge": deviance / 2.0, "accuracy": accuracy}
+    brier = scores.brier.reshape(shape)[0] / weight
+    return {"log_loss": deviance / 2.0, "accuracy": accuracy, "brier": brier, "d2": explained}

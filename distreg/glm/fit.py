@@ -1,0 +1,201 @@
+"""From data to certified columns: summary pass, start on a sample, then passes in lock step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from distreg.evaluation import Evaluate, evaluation
+from distreg.glm.columns import Columns
+from distreg.glm.lockstep import Lockstep, Tolerance
+from distreg.glm.null import NullModels, alpha_grid, null_models
+from distreg.glm.problem import Fits, Problem, make_problem
+from distreg.glm.sample import evaluate_on, weights_of
+from distreg.losses import Loss
+from distreg.options import PathOptions, as_grids
+from distreg.passes import PassRunner
+from distreg.summary import DataSummary, Sample, data_summary
+
+if TYPE_CHECKING:
+    from distreg.data.dataset import Dataset
+    from distreg.data.folds import Cells
+
+__all__ = ["Fitted", "fit_columns"]
+
+KKT_TOLERANCE = 1e-6
+"""Largest KKT violation of a certified column, over the largest gradient of the null model."""
+
+ROUGH = Tolerance(violation=1e-3, gap=1e-3)
+"""What a start is good for: a sample knows no more."""
+
+SAMPLE_ROWS_PER_FEATURE = 20
+SAMPLE_BYTES = 64_000_000
+SAMPLE_CHUNKS = 5
+MAX_SAMPLE_EVALUATIONS = 200
+DEFAULT_MAX_PASSES = 100
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Columns with what they were made of."""
+
+    problem: Problem
+    summary: DataSummary
+    nulls: NullModels
+    columns: Columns
+
+
+def fit_columns(
+    dataset: Dataset, cells: Cells, loss: Loss, options: PathOptions, runner: PassRunner
+) -> Fitted:
+    """Fit every training set, l1_ratio and alpha."""
+    n_classes = len(dataset.classes or ()) if loss.target == "classes" else 1
+    reduction = data_summary(
+        dataset,
+        cells,
+        n_classes,
+        sample_size(dataset, n_classes),
+        nonnegative=loss.target == "count",
+    )
+    summary = runner.run(reduction, dataset)
+    problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)
+    nulls = null_models(problem)
+
+    def by_pass(request):  # type: ignore[no-untyped-def]
+        return runner.run(evaluation(dataset, cells, request), dataset)
+
+    n_passes = (options.max_passes or DEFAULT_MAX_PASSES) - runner.cost.n_passes
+    if dataset.has_offset or any((~t.penalty.penalised).any() for t in problem.sets):
+        nulls, used = _fitted_nulls(problem, nulls, by_pass, runner, options, n_passes)
+        n_passes -= used
+    fits = Fits(len(problem.sets), np.array(options.l1_ratios), _grids(problem, nulls, options))
+    columns = Columns(problem, fits)
+    _begin(columns, nulls)
+    tolerance = Tolerance(KKT_TOLERANCE, options.tol)
+    _start(columns, summary.sample, nulls, runner, tolerance)
+    driver = Lockstep(columns, by_pass, nulls.unit, nulls.objective, runner.n_threads)
+    _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
+    return Fitted(problem, summary, nulls, columns)
+
+
+def sample_size(dataset: Dataset, n_classes: int) -> int:
+    """Rows of the sample: enough for a start, little beside the data's blocks."""
+    p = dataset.n_features
+    most = SAMPLE_BYTES // (8 * (dataset.n_dense + min(dataset.n_sparse, 64) + 4))
+    return int(min(max(SAMPLE_ROWS_PER_FEATURE * p * n_classes, 2000), max(most, 1)))
+
+
+def _begin(columns: Columns, nulls: NullModels) -> None:
+    """Put all columns at the null models of their training sets."""
+    sets = np.unravel_index(np.arange(columns.fits.size), columns.fits.shape)[0]
+    columns.coef[:] = nulls.coef[sets]
+    columns.intercept[:] = nulls.intercept[sets]
+
+
+def _grids(problem: Problem, nulls: NullModels, options: PathOptions) -> np.ndarray:
+    if options.alphas is not None:
+        return np.array(as_grids(options))
+    full = problem.sets[0]
+    curvature = problem.loss.curvature(np.array([1.0]), nulls.intercept[:1, 0])
+    if problem.n_classes > 1:
+        share = full.summary.target
+        curvature = np.array([float(np.max(share * (1.0 - share)))])
+    return np.array(
+        [
+            alpha_grid(
+                nulls.grad[0].reshape(problem.n_classes, -1),
+                full.penalty,
+                full.summary.usable,
+                ratio,
+                options.n_alphas,
+                options.alpha_min_ratio,
+                curvature=float(curvature[0]),
+                many_rows=full.summary.n_rows > problem.n_features,
+            )
+            for ratio in options.l1_ratios
+        ]
+    )
+
+
+def _fitted_nulls(
+    problem: Problem,
+    nulls: NullModels,
+    by_pass: Evaluate,
+    runner: PassRunner,
+    options: PathOptions,
+    n_passes: int,
+) -> tuple[NullModels, int]:
+    """Null models with unpenalised features or an offset: fitted by passes of their own."""
+    fits = Fits(len(problem.sets), np.ones(1), np.full((1, 1), 1e300))
+    columns = Columns(problem, fits)
+    _begin(columns, nulls)
+    unit = np.maximum(nulls.unit, np.finfo(np.float64).tiny)
+    driver = Lockstep(columns, by_pass, unit, np.maximum(nulls.objective, 1e-300), runner.n_threads)
+    every = np.arange(fits.size)
+    driver.start(every)
+    tolerance = Tolerance(0.1 * KKT_TOLERANCE, options.tol)
+    used = driver.advance(every, tolerance, n_passes)
+    saturated = np.array([problem.saturated(s) for s in range(len(problem.sets))])
+    return NullModels(
+        columns.intercept, columns.grad, columns.objective - saturated, columns.coef
+    ), used
+
+
+def _start(
+    columns: Columns,
+    sample: Sample,
+    nulls: NullModels,
+    runner: PassRunner,
+    tolerance: Tolerance,
+) -> None:
+    """Solve on the sample, the path of the full data in chunks of falling alpha.
+
+    A sample of all rows gives the folds too, to full accuracy.
+    """
+    problem, fits = columns.problem, columns.fits
+    cell_weight = weights_of(sample, len(problem.role))
+    if not cell_weight[problem.sets[0].cells].sum() > 0.0:
+        return
+    small = Columns(problem.restricted(cell_weight), fits)
+    small.coef[:], small.intercept[:] = columns.coef, columns.intercept
+    evaluate = evaluate_on(sample, runner.n_threads)
+    driver = Lockstep(small, evaluate, nulls.unit, nulls.objective, runner.n_threads, n_anchors=3)
+    aim = replace(tolerance, violation=0.3 * tolerance.violation) if sample.whole else ROUGH
+    n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if sample.whole else 1
+    grid = np.arange(fits.size).reshape(fits.shape)
+    bounds = np.unique(np.linspace(0, n_alphas, SAMPLE_CHUNKS + 1).astype(int))
+    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        chunk = grid[:n_sets, :, first:last]
+        if first:
+            for fit, before in zip(chunk.ravel(), np.repeat(grid[:n_sets, :, first - 1], last - first), strict=True):
+                small.move_to(int(fit), int(before))
+        driver.start(chunk.ravel())
+        driver.advance(chunk[0].ravel(), aim, MAX_SAMPLE_EVALUATIONS)
+        if n_sets > 1:
+            for fit in chunk[1:].ravel():
+                s, path, index = fits.of(int(fit))
+                small.move_to(int(fit), int(grid[0, path, index]))
+            driver.start(chunk[1:].ravel())
+            driver.advance(chunk[1:].ravel(), aim, MAX_SAMPLE_EVALUATIONS)
+    chosen = grid[:n_sets].ravel()
+    columns.coef[chosen], columns.intercept[chosen] = small.coef[chosen], small.intercept[chosen]
+
+
+def _advance(
+    driver: Lockstep, columns: Columns, solved: bool, tolerance: Tolerance, n_passes: int
+) -> None:
+    """The passes over all rows."""
+    fits = columns.fits
+    every = np.arange(fits.size)
+    full = every[: fits.size // fits.n_sets]
+    if solved or fits.n_sets == 1:
+        driver.start(every)
+        driver.advance(every, tolerance, n_passes)
+        return
+    driver.start(full)
+    used = driver.advance(full, tolerance, 1)
+    driver.seed_folds(full, tolerance)
+    driver.step(every[~columns.done])
+    driver.advance(every, tolerance, n_passes - used - 1, anchors=False)

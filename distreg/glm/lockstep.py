@@ -1,0 +1,297 @@
+"""All columns advance in lock step: evaluate all, certify, step where needed, evaluate again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from distreg.evaluation import Curvature, Evaluate
+from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
+from distreg.glm.metric import Metric, metric_of, mixed
+from distreg.solvers.newton import newton_step
+
+__all__ = ["Lockstep", "Tolerance"]
+
+POOR_CONTRACTION = 0.3
+"""A step that leaves more than this share of the violation calls for a new curvature."""
+
+LONGEST_STEP = 2.0
+"""Root mean square change of the linear predictor in one step; Newton's model is local."""
+
+DECREASE = 0.01
+"""Share of the predicted decrease that a step must bring."""
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """When a column is done: KKT violation over the null gradient, gap over the null objective."""
+
+    violation: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Curvature at one fit: training set, path and place on it."""
+
+    s: int
+    path: int
+    index: int
+    curvature: Curvature
+
+
+class Lockstep:
+    """The driver. Holds what steps need beside the columns.
+
+    Parameters
+    ----------
+    columns : Columns
+    evaluate : callable
+        Evaluates a request: one pass.
+    unit, null : (n_sets,) arrays
+        Largest gradient entry and objective (above the saturated one) of the null models.
+    n_threads : int
+        For the computations between passes.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        evaluate: Evaluate,
+        unit: np.ndarray,
+        null: np.ndarray,
+        n_threads: int,
+        n_anchors: int = 8,
+    ) -> None:
+        self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
+        self.n_evaluations = 0
+        self._evaluate, self._unit, self._null = evaluate, unit, null
+        self._n_threads, self._n_anchors = n_threads, n_anchors
+        self._features = np.arange(self.problem.n_features)
+        self._anchors: list[Anchor] = []
+        self._metrics: dict[tuple[int, int], Metric] = {}
+        n = columns.fits.size
+        self._trial = columns.coef.copy()
+        self._trial_intercept = columns.intercept.copy()
+        self._promised = np.zeros(n)
+        self._damping = np.ones(n)
+        self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
+
+    def start(self, fits: np.ndarray) -> None:
+        """Begin `fits` where their columns stand."""
+        columns = self.columns
+        self._trial[fits] = columns.coef[fits]
+        self._trial_intercept[fits] = columns.intercept[fits]
+        self._promised[fits] = 0.0
+        self._damping[fits] = 1.0
+        columns.objective[fits] = np.inf
+        columns.done[fits] = False
+
+    def seed_folds(self, fits: np.ndarray, tolerance: Tolerance) -> None:
+        """Evaluate fits of the full data cell by cell, and begin every fold's there."""
+        columns, problem = self.columns, self.problem
+        found = self._ask(fits, by_cell=True, anchors=self._chosen_anchors(fits))
+        self._take(fits, values_in(problem, 0, found), tolerance)
+        per_set = self.fits.size // self.fits.n_sets
+        for s in range(1, self.fits.n_sets):
+            own = fits + s * per_set
+            for fit, other in zip(own, fits, strict=True):
+                # where the full data's trial stood when it was evaluated
+                columns.put_raw(int(fit), *self._raw_trial(int(other)))
+            self.start(own)
+            self._take(own, values_in(problem, s, found), tolerance)
+
+    def advance(
+        self, fits: np.ndarray, tolerance: Tolerance, max_evaluations: int, anchors: bool = True
+    ) -> int:
+        """Evaluate and step until `fits` are done, or `max_evaluations` are used up."""
+        wanted, used = anchors, 0
+        while used < max_evaluations:
+            active = fits[~self.columns.done[fits]]
+            if active.size == 0:
+                break
+            before = self.columns.violation[active].copy()
+            chosen = self._chosen_anchors(active) if wanted else np.empty(0, dtype=np.int64)
+            evaluated = np.union1d(active, chosen)
+            found = self._ask(evaluated, anchors=chosen)
+            used += 1
+            kept = np.isin(evaluated, active)
+            values = values_of(self.problem, self._sets[evaluated], found)
+            self._take(active, _subset(values, kept), tolerance)
+            wanted = self._is_poor(active, before)
+            self.step(fits[~self.columns.done[fits]])
+        return used
+
+    def step(self, fits: np.ndarray) -> None:
+        """Make a trial point for each fit, from its best point."""
+        if fits.size == 0:
+            return
+        lasso, ridge = self.fits.strengths(self.problem, fits)
+
+        def one(i: int) -> None:
+            self._step(int(fits[i]), lasso[i], ridge[i])
+
+        self._prepare_metrics(fits)
+        with ThreadPoolExecutor(self._n_threads) as pool:
+            list(pool.map(one, range(fits.size), chunksize=max(1, fits.size // 32)))
+
+    def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
+        columns, s = self.columns, int(self._sets[fit])
+        metric, damping = self._metric(fit), float(self._damping[fit])
+        grad, coef = columns.grad[fit], columns.coef[fit]
+        usable = np.tile(self.problem.sets[s].summary.usable, self.problem.n_classes)
+        if self.problem.fit_intercept:
+            hessian, follow = metric.profiled()
+            own = metric.intercept_step(columns.grad_intercept[fit])
+            profiled = grad - metric.cross.T @ own
+        else:
+            hessian, follow, own, profiled = metric.gram, None, None, grad
+        if damping != 1.0:
+            hessian = damping * hessian
+        new = newton_step(hessian, profiled, coef, lasso, ridge, usable)
+        move = new - coef
+        intercept_move = np.zeros(self.problem.n_classes)
+        if own is not None and follow is not None:
+            intercept_move = own / damping - follow @ move
+        share = _shorten(metric, move, intercept_move)
+        self._trial[fit] = coef + share * move if share < 1.0 else new
+        self._trial_intercept[fit] = columns.intercept[fit] + share * intercept_move
+        promised = -(grad @ move) - columns.grad_intercept[fit] @ intercept_move
+        promised += np.sum(lasso * (np.abs(new) - np.abs(coef)) + 0.5 * ridge * (new**2 - coef**2))
+        self._promised[fit] = share * min(promised, 0.0)
+
+    def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False):  # type: ignore[no-untyped-def]
+        """Evaluate the trial points of `fits` (ascending), and keep the anchors' curvature."""
+        cells = np.arange(len(self.problem.role))
+        cell_of = np.where(self.problem.sets[0].cells, np.cumsum(self.problem.sets[0].cells) - 1, -1)
+        request = request_of(
+            self.problem,
+            self._sets[fits],
+            self._trial[fits],
+            self._trial_intercept[fits],
+            np.searchsorted(fits, anchors),
+            self._features,
+            cell_of[cells],
+            by_cell,
+        )
+        found = self._evaluate(request)
+        self.n_evaluations += 1
+        if anchors.size:
+            renewed = set(self._sets[anchors])
+            self._anchors = [anchor for anchor in self._anchors if anchor.s not in renewed]
+            self._anchors += [
+                Anchor(*self.fits.of(int(fit)), curvature)
+                for fit, curvature in zip(anchors, found.curvature, strict=True)
+            ]
+            self._metrics = {}
+        return found
+
+    def _take(self, fits: np.ndarray, values: Values, tolerance: Tolerance) -> None:
+        """Accept the trial points that lower the objective enough; shorten the others' steps."""
+        columns = self.columns
+        objective, violation, gap = certified(
+            self.problem, self.fits, fits, self._trial[fits], values
+        )
+        best = columns.objective[fits]
+        with np.errstate(invalid="ignore"):
+            slack = 64 * EPS * (np.abs(best) + self._null[self._sets[fits]])
+            enough = best + DECREASE * self._promised[fits] + slack
+            accept = np.isfinite(objective) & ~(objective > enough)
+        accept |= ~np.isfinite(best)
+        taken = fits[accept]
+        columns.coef[taken], columns.intercept[taken] = (
+            self._trial[taken],
+            self._trial_intercept[taken],
+        )
+        columns.objective[taken] = objective[accept]
+        columns.grad[taken] = values.grad[accept]
+        columns.grad_intercept[taken] = values.grad_intercept[accept]
+        columns.violation[taken], columns.gap[taken] = violation[accept], gap[accept]
+        columns.scores.put(taken, values.scores, np.flatnonzero(accept))
+        self._damping[taken] = np.maximum(1.0, self._damping[taken] / 4.0)
+        self._damping[fits[~accept]] *= 4.0
+        unit, null = self._unit[self._sets[fits]], self._null[self._sets[fits]]
+        certain = columns.violation[fits] <= tolerance.violation * unit
+        certain &= columns.gap[fits] <= tolerance.gap * null
+        columns.done[fits] = certain
+
+    def _is_poor(self, fits: np.ndarray, before: np.ndarray) -> bool:
+        """Whether the curvature in use is a bad guide for many of the columns."""
+        left = ~self.columns.done[fits] & np.isfinite(before)
+        if not left.any():
+            return False
+        ratio = self.columns.violation[fits][left] / before[left]
+        return bool(np.median(ratio) > POOR_CONTRACTION)
+
+    def _chosen_anchors(self, fits: np.ndarray) -> np.ndarray:
+        """Fits of the full data spread over the range that is being worked on."""
+        _, paths, index = np.unravel_index(fits, self.fits.shape)
+        chosen = []
+        for path in np.unique(paths):
+            of = index[paths == path]
+            spread = np.unique(np.round(np.linspace(of.min(), of.max(), self._n_anchors)))
+            chosen += [
+                np.ravel_multi_index((0, int(path), int(i)), self.fits.shape) for i in spread
+            ]
+        return np.array(chosen, dtype=np.int64)
+
+    def _prepare_metrics(self, fits: np.ndarray) -> None:
+        """Metrics of all anchors for the training sets of `fits`."""
+        keys = [
+            (i, int(s))
+            for i in range(len(self._anchors))
+            for s in np.unique(self._sets[fits])
+            if (i, int(s)) not in self._metrics
+        ]
+
+        def make(key: tuple[int, int]) -> Metric:
+            training = self.problem.sets[key[1]]
+            anchor = self._anchors[key[0]]
+            weight, n_classes = self.problem.cell_weight, self.problem.n_classes
+            return metric_of(anchor.curvature, training, weight, n_classes)
+
+        with ThreadPoolExecutor(self._n_threads) as pool:
+            self._metrics.update(zip(keys, pool.map(make, keys), strict=True))
+
+    def _metric(self, fit: int) -> Metric:
+        """Curvature for a fit, interpolated between the nearest anchors of its path."""
+        s, path, index = self.fits.of(fit)
+        places = [(a.index, i) for i, a in enumerate(self._anchors) if a.path == path]
+        low = max((p for p in places if p[0] <= index), default=min(places))
+        high = min((p for p in places if p[0] >= index), default=max(places))
+        left = self._metrics[low[1], s]
+        if low == high:
+            return left
+        share = float(np.clip((index - low[0]) / (high[0] - low[0]), 0.0, 1.0))
+        return mixed(left, self._metrics[high[1], s], share)
+
+    def _raw_trial(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
+        training = self.problem.sets[int(self._sets[fit])]
+        coef = self._trial[fit].reshape(self.problem.n_classes, -1) / training.summary.scale
+        return coef, self._trial_intercept[fit] - coef @ training.origin
+
+
+def _shorten(metric: Metric, move: np.ndarray, intercept_move: np.ndarray) -> float:
+    """Share of a step after which the linear predictor has moved by `LONGEST_STEP`, at most 1."""
+    square = move @ metric.gram @ move + intercept_move @ metric.corner @ intercept_move
+    square += 2.0 * intercept_move @ metric.cross @ move
+    total = float(np.trace(metric.corner))
+    if not (square > 0.0 and total > 0.0):
+        return 1.0
+    return float(min(1.0, LONGEST_STEP / np.sqrt(square / total)))
+
+
+def _subset(values: Values, chosen: np.ndarray) -> Values:
+    parts: Sequence[np.ndarray] = [getattr(values.scores, n)[chosen] for n in values.scores.NAMES]
+    return Values(
+        values.loss[chosen],
+        values.grad[chosen],
+        values.grad_intercept[chosen],
+        values.curvature[chosen],
+        type(values.scores)(*parts),
+    )

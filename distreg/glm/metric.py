@@ -1,0 +1,109 @@
+"""The quadratic model of one training set, from the curvature that a pass collected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distreg.evaluation import Curvature
+from distreg.glm.problem import TrainingSet
+from distreg.training import CellMoments
+
+__all__ = ["Metric", "metric_of", "mixed"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Curvature of the mean loss in C intercepts and P = C w scaled coefficients (class by class).
+
+    Attributes
+    ----------
+    corner : (C, C) array
+        Of the intercepts.
+    cross : (C, P) array
+        Of intercepts and coefficients.
+    gram : (P, P) array
+        Of the coefficients.
+    """
+
+    corner: np.ndarray
+    cross: np.ndarray
+    gram: np.ndarray
+
+    def profiled(self) -> tuple[np.ndarray, np.ndarray]:
+        """Curvature (P, P) with the intercepts at their optimum, and how these follow, (C, P).
+
+        The intercepts move by ``-follow @ step`` when the coefficients move by `step`.
+        """
+        if self.corner.size == 1:
+            value = float(self.corner[0, 0])
+            follow = self.cross / value if value > 0.0 else np.zeros_like(self.cross)
+        else:
+            # a common shift of all classes changes nothing, so the corner is singular
+            follow = np.linalg.pinv(self.corner, rtol=1e-12, hermitian=True) @ self.cross
+        return self.gram - self.cross.T @ follow, follow
+
+    def intercept_step(self, grad: np.ndarray) -> np.ndarray:
+        """Newton step (C,) of the intercepts alone, for their negative gradient."""
+        if self.corner.size == 1:
+            value = float(self.corner[0, 0])
+            return grad / value if value > 0.0 else np.zeros_like(grad)
+        return np.asarray(np.linalg.pinv(self.corner, rtol=1e-12, hermitian=True) @ grad)
+
+
+def mixed(left: Metric, right: Metric, share: float) -> Metric:
+    """``(1 - share) left + share right``."""
+    if share == 0.0:
+        return left
+    keep = 1.0 - share
+    return Metric(
+        keep * left.corner + share * right.corner,
+        keep * left.cross + share * right.cross,
+        keep * left.gram + share * right.gram,
+    )
+
+
+def metric_of(
+    curvature: Curvature, training: TrainingSet, cell_weight: np.ndarray, n_classes: int
+) -> Metric:
+    """Metric of one training set.
+
+    Where the curvature joins cells that the training set does not all hold, the mean over the
+    joined cells stands for the mean over the training set.
+    """
+    used = np.unique(curvature.cell_of[training.cells])
+    used = used[used >= 0]
+    joined = np.zeros(int(curvature.cell_of.max(initial=0)) + 1, dtype=bool)
+    joined[used] = True
+    weight = float(cell_weight[np.isin(curvature.cell_of, used)].sum())
+    w, c = curvature.features.size, n_classes
+    corner, cross = np.zeros((c, c)), np.zeros((c, c, w))
+    gram = np.zeros((c, w, c, w))
+    for pair, moments in zip(zip(*np.triu_indices(c), strict=True), curvature.pairs, strict=True):
+        i, j = int(pair[0]), int(pair[1])
+        sign = (1.0 if i == j else -1.0) / weight
+        s0, s1, s2 = _products(moments, joined, training, curvature.features)
+        for a, b in {(i, j), (j, i)}:
+            corner[a, b], cross[a, b], gram[a, :, b] = sign * s0, sign * s1, sign * s2
+    return Metric(corner, cross.reshape(c, c * w), gram.reshape(c * w, c * w))
+
+
+def _products(
+    moments: CellMoments, joined: np.ndarray, training: TrainingSet, features: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Weighted sums of 1, z and zz' for the scaled features z of a training set."""
+    p, missing = features.size, moments.missing
+    if not moments.count[joined].any():
+        return 0.0, np.zeros(p), np.zeros((p, p))
+    total, centre = moments.total(joined)
+    mean, scale = training.summary.mean[features], training.summary.scale[features]
+    # x - c = u + (mean - c) * indicator, with u = 0 where missing
+    fill = (mean - centre[:p])[missing]
+    m = missing.size
+    total[missing] += fill[:, None] * total[p : p + m]
+    total[:, missing] += fill * total[:, p : p + m]
+    shift = centre[:p] - training.origin[features]
+    s0, s1, s2 = float(total[-1, -1]), total[:p, -1], total[:p, :p]
+    moved = s2 + np.outer(shift, s1) + np.outer(s1, shift) + s0 * np.outer(shift, shift)
+    return s0, (s1 + s0 * shift) / scale, moved / scale / scale[:, None]

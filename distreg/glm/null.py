@@ -1,0 +1,142 @@
+"""The models without penalised features: where every path begins, and what certificates are held
+against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distreg.glm.problem import Problem
+from distreg.penalties import Penalty
+
+__all__ = ["NullModels", "alpha_grid", "null_models"]
+
+SMALLEST_L1_RATIO = 1e-3
+"""Stands in for l1_ratio = 0 in alpha_max, where no alpha makes all coefficients 0 (as glmnet)."""
+
+
+@dataclass(frozen=True)
+class NullModels:
+    """Null model of each training set; S sets, C classes, p features.
+
+    Attributes
+    ----------
+    intercept : (S, C) array
+    grad : (S, C p) array
+        Negative gradient of the mean loss in the scaled coefficients.
+    objective : (S,) array
+        Mean loss above that of the saturated model.
+    coef : (S, C p) array
+        Scaled coefficients; only those of unpenalised features are not 0.
+    """
+
+    intercept: np.ndarray
+    grad: np.ndarray
+    objective: np.ndarray
+    coef: np.ndarray
+
+    @property
+    def unit(self) -> np.ndarray:
+        """(S,) largest gradient entry: the unit of KKT violations."""
+        return np.asarray(np.abs(self.grad).max(axis=1, initial=0.0))
+
+
+def null_models(problem: Problem) -> NullModels:
+    """Intercept-only models of all training sets, from the summary alone.
+
+    The residual of a constant predictor is an affine function of the target (or of the indicators
+    of its classes), so its products with the features follow from those of the target.
+    """
+    intercept, grads, objective = [], [], []
+    for s, training in enumerate(problem.sets):
+        of = training.summary
+        if problem.n_classes > 1:
+            eta, base, slope = _classes(problem, of.target)
+        else:
+            eta, base, slope = _single(problem, float(of.target[0]))
+        grad = slope * of.cross
+        if not problem.fit_intercept:
+            grad = grad + np.outer(of.mean, base + slope * of.target)
+        grad = np.where(of.usable[:, None], grad / of.scale[:, None], 0.0)
+        intercept.append(eta)
+        grads.append(grad.T.ravel())
+        objective.append(_loss(problem, of.target, eta) - problem.saturated(s))
+    coef = np.zeros((len(grads), grads[0].size))
+    return NullModels(np.array(intercept), np.array(grads), np.array(objective), coef)
+
+
+def _single(problem: Problem, mean: float) -> tuple[np.ndarray, float, float]:
+    """Predictor, and residual ``base + slope * target`` there."""
+    loss = problem.loss
+    eta = float(loss.null_eta(mean)) if problem.fit_intercept else 0.0
+    residual = -loss.slope(np.array([0.0, 1.0]), np.array([eta, eta]))
+    return np.array([eta]), float(residual[0]), float(residual[1] - residual[0])
+
+
+def _classes(problem: Problem, share: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    n_classes = problem.n_classes
+    if not problem.fit_intercept:
+        return np.zeros(n_classes), np.full(n_classes, -1.0 / n_classes), 1.0
+    return np.asarray(problem.loss.null_eta(share)), -share, 1.0
+
+
+def _loss(problem: Problem, target: np.ndarray, eta: np.ndarray) -> float:
+    """Mean loss of a constant predictor."""
+    loss, n_classes = problem.loss, problem.n_classes
+    if n_classes > 1:
+        values = loss.value(np.arange(n_classes, dtype=float), np.tile(eta, (n_classes, 1)))
+        return float(target @ values)
+    at = np.array([0.0, 1.0])
+    zero, one = loss.value(at, np.full(2, eta[0]))
+    # affine in the target for all of these losses
+    return float(zero + (one - zero) * target[0])
+
+
+def alpha_grid(
+    grad: np.ndarray,
+    penalty: Penalty,
+    usable: np.ndarray,
+    l1_ratio: float,
+    n_alphas: int,
+    alpha_min_ratio: float | None,
+    *,
+    curvature: float,
+    many_rows: bool,
+) -> np.ndarray:
+    """Geometric grid from the smallest alpha without penalised features downwards.
+
+    Parameters
+    ----------
+    grad : (C, p) array
+        Negative gradient of the null model of the full data.
+    penalty : Penalty
+    usable : (p,) bool array
+    l1_ratio : float
+    n_alphas : int
+    alpha_min_ratio : float or None
+        Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2 (less where
+        the L2 part at the first alpha exceeds the curvature); for a pure L2 penalty 1e-8 and 1e-6.
+    curvature : float
+        Of the loss at the null model: what an L2 strength is to be compared with.
+    many_rows : bool
+        More rows than features.
+    """
+    inside = penalty.penalised & usable
+    size = np.abs(grad).max(axis=0, initial=0.0)[inside]
+    if l1_ratio == 0.0:
+        strength = size / penalty.l2[inside] / SMALLEST_L1_RATIO
+        lowest = 1e-8 if many_rows else 1e-6
+    else:
+        strength = size / penalty.l1[inside] / max(l1_ratio, SMALLEST_L1_RATIO)
+        lowest = 1e-4 if many_rows else 1e-2
+    largest = float(strength.max(initial=0.0))
+    resolution = float(np.finfo(np.float64).resolution)
+    if not largest > resolution * max(curvature, resolution):
+        return np.full(n_alphas, resolution)
+    if 0.0 < l1_ratio < 1.0 and curvature > 0.0:
+        l2_strength = largest * (1.0 - l1_ratio) * float(np.median(penalty.l2[inside]))
+        lowest /= max(1.0, l2_strength / curvature)
+    # a hair above, so that rounding leaves no coefficient of 1e-17 at the first alpha
+    alpha_max = largest * (1.0 + 1e-12)
+    return np.asarray(np.geomspace(alpha_max, alpha_max * (alpha_min_ratio or lowest), n_alphas))

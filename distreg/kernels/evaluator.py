@@ -1,0 +1,206 @@
+"""Losses, gradients and curvature weights of many columns on one block, in one fused sweep.
+
+For every tile of rows ``eta = Z B`` (a matrix product), then losses and weighted residuals in place
+(`rows`), then ``Z'E`` (the other product). The rows of a tile belong to one cell, so that a training
+set either uses all of them or none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from scipy import sparse as sp
+
+from distreg.data.block import Block
+from distreg.kernels import rows, tiles
+
+__all__ = ["Evaluator", "Points"]
+
+TILE_BYTES = 2_000_000
+"""Size of a tile's linear predictors: they stay in the second-level cache."""
+
+TILE_ROWS = 512
+"""Most rows of a tile."""
+
+FEWEST_ROWS = 64
+"""Rows of a tile of many columns: fewer would make the products slow."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where to evaluate: F fits of C coefficient vectors each, R = F C columns.
+
+    Attributes
+    ----------
+    loss, n_classes : int
+        Code of the loss, and C.
+    centre : (p_dense,) array
+        Subtracted from the dense features; stands for their missing values.
+    missing : (m,) int array
+        Dense features that may be missing.
+    coef : (p + m, R) array
+        Coefficients of the features, and of the indicators of missing values.
+    intercept : (R,) array
+        Intercepts about `centre`.
+    bounds : (S + 1,) int array
+        Fits ``bounds[s]:bounds[s+1]`` belong to training set s.
+    role : (n_cells, S) int8 array
+        What the rows of a cell are to a training set (`rows.TRAIN` and so on).
+    by_cell : bool
+        Keep the sums and gradients of every cell apart.
+    anchors : (A,) int array
+        Fits whose curvature weights are wanted.
+    """
+
+    loss: int
+    n_classes: int
+    centre: np.ndarray
+    missing: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+    bounds: np.ndarray
+    role: np.ndarray
+    by_cell: bool
+    anchors: np.ndarray
+
+    @property
+    def n_fits(self) -> int:
+        """Number of fits."""
+        return int(self.bounds[-1])
+
+
+class Evaluator:
+    """Adds up what the blocks of one group say about the points.
+
+    Attributes
+    ----------
+    sums : list of RowSums
+        One for each part; a part is a cell (`by_cell`) or all rows.
+    grad : (n_parts, p + m, R) array
+        ``Z'E``: the negative gradients of the training loss, times the weight of the rows.
+    """
+
+    def __init__(self, points: Points) -> None:
+        n_parts = len(points.role) if points.by_cell else 1
+        self._points = points
+        self.sums = [rows.RowSums.zeros(points.n_fits, points.n_classes) for _ in range(n_parts)]
+        self.grad = np.zeros((n_parts, *points.coef.shape))
+        width = max(points.coef.shape[1], 1)
+        self._height = int(np.clip(TILE_BYTES // (8 * width), FEWEST_ROWS, TILE_ROWS))
+        n_dense, n_missing = points.centre.size, points.missing.size
+        last = len(points.coef) - n_missing
+        self._dense_rows = np.r_[0:n_dense, last : last + n_missing]
+        self._sparse_rows = slice(n_dense, last)
+        self._dense_coef = np.ascontiguousarray(points.coef[self._dense_rows])
+
+    def add(self, block: Block, cells: np.ndarray) -> np.ndarray:
+        """Add the rows of a block; returns (n, A, Q) curvature weights of the anchors."""
+        points = self._points
+        n_pairs = points.n_classes * (points.n_classes + 1) // 2
+        curvature = np.zeros((block.n_rows, points.anchors.size, n_pairs))
+        nothing = np.empty(0)
+        weight = nothing if block.weight is None else block.weight
+        order, bounds = tiles.order_by_cell(cells, weight, 0, block.n_rows, len(points.role))
+        for cell in np.flatnonzero(np.diff(bounds)):
+            if not points.role[cell].any():
+                continue
+            for start in range(bounds[cell], bounds[cell + 1], self._height):
+                stop = min(start + self._height, bounds[cell + 1])
+                self._add_tile(block, order[start:stop], int(cell), curvature)
+        return curvature
+
+    def _add_tile(
+        self, block: Block, chosen: np.ndarray, cell: int, curvature: np.ndarray
+    ) -> None:
+        points, part = self._points, cell if self._points.by_cell else 0
+        tile = self._dense_tile(block, chosen)
+        eta = tile @ self._dense_coef
+        eta += points.intercept
+        matrix = block.sparse
+        if matrix is not None:
+            entries = matrix.data, matrix.indices, matrix.indptr
+            _add_product(*entries, chosen, points.coef[self._sparse_rows], eta)
+        if block.offset is not None:
+            eta += block.offset[chosen, None]
+        y = block.y[chosen]
+        weight = np.ones(chosen.size) if block.weight is None else block.weight[chosen]
+        if points.anchors.size:
+            n_classes = points.n_classes
+            columns = (points.anchors[:, None] * n_classes + np.arange(n_classes)).ravel()
+            at = np.ascontiguousarray(eta[:, columns])
+            curvature[chosen] = rows.curvature_weights(points.loss, n_classes, at, y, weight)
+        role = np.repeat(points.role[cell][None, :], chosen.size, axis=0)
+        rows.residual_rows(
+            points.loss, points.n_classes, eta, y, weight, role, points.bounds, self.sums[part]
+        )
+        for low, high in self._trained(cell):
+            product = tile.T @ eta[:, low:high]
+            if matrix is None:
+                self.grad[part, :, low:high] += product
+            else:
+                self.grad[part, self._dense_rows, low:high] += product
+        if matrix is not None:
+            _add_transposed(*entries, chosen, eta, self.grad[part, self._sparse_rows])
+
+    def _trained(self, cell: int) -> list[tuple[int, int]]:
+        """Runs of columns that train on a cell."""
+        points, runs = self._points, []
+        trains = points.role[cell] == rows.TRAIN
+        edges = np.flatnonzero(np.diff(np.r_[False, trains, False].astype(np.int8)))
+        for first, last in edges.reshape(-1, 2):
+            low, high = points.bounds[first], points.bounds[last]
+            if high > low:
+                runs.append((int(low) * points.n_classes, int(high) * points.n_classes))
+        return runs
+
+    def _dense_tile(self, block: Block, chosen: np.ndarray) -> np.ndarray:
+        """Centred dense features and indicators of some rows, (h, p_dense + m)."""
+        points, n_dense = self._points, block.dense.shape[1]
+        tile = np.empty((chosen.size, n_dense + points.missing.size))
+        np.subtract(block.dense[chosen], points.centre, out=tile[:, :n_dense])
+        if points.missing.size:
+            absent = np.isnan(tile[:, points.missing])
+            tile[:, n_dense:] = absent
+            np.copyto(tile[:, :n_dense], 0.0, where=np.isnan(tile[:, :n_dense]))
+        return tile
+
+
+@njit(cache=True, nogil=True)
+def _add_product(data, indices, indptr, chosen, coef, eta):  # type: ignore[no-untyped-def]
+    """``eta += S[chosen] coef``."""
+    for i in range(chosen.shape[0]):
+        for k in range(indptr[chosen[i]], indptr[chosen[i] + 1]):
+            value, row = data[k], coef[indices[k]]
+            for r in range(eta.shape[1]):
+                eta[i, r] += value * row[r]
+
+
+@njit(cache=True, nogil=True)
+def _add_transposed(data, indices, indptr, chosen, residual, grad):  # type: ignore[no-untyped-def]
+    """``grad += S[chosen]' residual``."""
+    for i in range(chosen.shape[0]):
+        for k in range(indptr[chosen[i]], indptr[chosen[i] + 1]):
+            value, row = data[k], grad[indices[k]]
+            for r in range(residual.shape[1]):
+                row[r] += value * residual[i, r]
+
+
+def sub_block(block: Block, features: np.ndarray, weight: np.ndarray) -> Block:
+    """Some features of a block, with other weights and a target of 0, for weighted products."""
+    n_dense = block.dense.shape[1]
+    dense, sparse = features[features < n_dense], features[features >= n_dense] - n_dense
+    part: sp.csr_array | None = None
+    if block.sparse is not None:
+        whole = sparse.size == block.sparse.shape[1]
+        part = block.sparse if whole else sp.csr_array(block.sparse[:, sparse])
+    return Block(
+        dense=block.dense if dense.size == n_dense else block.dense[:, dense],
+        sparse=part,
+        y=np.zeros(block.n_rows),
+        weight=weight,
+        offset=None,
+        row=block.row,
+        source=block.source,
+    )

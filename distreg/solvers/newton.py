@@ -1,0 +1,58 @@
+"""One step of a proximal Newton method: the penalised minimum of a quadratic model.
+
+With negative gradient g and curvature H at b, minimises over x
+
+    -g'(x - b) + (x - b)'H(x - b)/2 + sum_j (lasso_j |x_j| + ridge_j x_j^2 / 2).
+
+References
+----------
+Lee, Sun, Saunders: Proximal Newton-type methods for minimizing composite functions, SIAM J. Optim.
+24(3), 2014.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distreg.solvers.descent import descend_from
+
+__all__ = ["newton_step"]
+
+FLOOR = 1e-12
+"""Smallest curvature of a feature beside the largest: a saturated model has next to none."""
+
+
+def newton_step(
+    hessian: np.ndarray,
+    grad: np.ndarray,
+    coef: np.ndarray,
+    lasso: np.ndarray,
+    ridge: np.ndarray,
+    usable: np.ndarray,
+) -> np.ndarray:
+    """Return the minimum of the quadratic model, (p,); features that are not usable stay 0.
+
+    Parameters
+    ----------
+    hessian : (p, p) array
+        Symmetric, positive semidefinite.
+    grad : (p,) array
+        Negative gradient of the loss.
+    coef : (p,) array
+        Where the model was made.
+    lasso, ridge : (p,) arrays
+    usable : (p,) bool array
+    """
+    diagonal = np.diagonal(hessian).copy()
+    largest = float(diagonal.max(initial=0.0))
+    floor = FLOOR * (largest if largest > 0.0 else 1.0)
+    lift = np.where(diagonal < floor, floor, 0.0)
+    root = np.sqrt(diagonal + lift)
+    # features of unit curvature
+    gram = hessian / root
+    gram /= root[:, None]
+    np.fill_diagonal(gram, np.where(usable, 1.0, 0.0))
+    start = np.where(usable, coef * root, 0.0)
+    target = gram @ start + np.where(usable, grad / root, 0.0)
+    descend_from(gram, target, lasso / root, ridge / root**2, start)
+    return np.asarray(start / root)
