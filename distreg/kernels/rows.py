@@ -1,0 +1,234 @@
+"""Losses and weighted residuals of some rows under many columns, in place of their predictors.
+
+F fits of C coefficient vectors each (C classes of a multinomial model, else 1) make R = F C
+columns. A row is handled for some fits at a time: the loss writes what it has to say of them to
+buffers in the first-level cache, and what is the same for all losses adds that up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numba import njit
+
+from distreg.kernels.losses import (
+    CLASSIFIERS,
+    MULTINOMIAL,
+    PROBABILITIES,
+    fill,
+    multinomial_pairs,
+)
+
+__all__ = ["HELD_OUT", "NONE", "TEST", "TRAIN", "RowSums", "curvature_weights", "residual_rows"]
+
+NONE, TRAIN, HELD_OUT, TEST = 0, 1, 2, 3
+"""What a row is to a training set."""
+
+BUFFER = 256
+"""Columns at a time."""
+
+FEWEST_FITS = 16
+"""Fits at a time when they have many classes."""
+
+
+@dataclass
+class RowSums:
+    """Weighted sums over rows, for F fits of C classes, R = F C columns.
+
+    Attributes
+    ----------
+    train, held_out, test : (F,) arrays
+        Loss of the training, the held-out and the test rows.
+    chi2 : (F,) array
+        Training rows: squared slope times the conjugate's second derivative there, Pearson's chi^2.
+    residual : (R,) array
+        Training rows: minus the slope.
+    curvature : (R,) array
+        Training rows: the second derivative (of C classes its diagonal).
+    correct : (F,) array
+        Test rows: whether the predicted class is right; 0 without classes.
+    brier : (F,) array
+        Test rows: squared error of the probabilities, of C classes summed; 0 without probabilities.
+    """
+
+    train: np.ndarray
+    held_out: np.ndarray
+    test: np.ndarray
+    chi2: np.ndarray
+    residual: np.ndarray
+    curvature: np.ndarray
+    correct: np.ndarray
+    brier: np.ndarray
+
+    @classmethod
+    def zeros(cls, n_fits: int, n_classes: int) -> RowSums:
+        """No rows yet."""
+        wide = ("residual", "curvature")
+        sizes = (n_fits * n_classes if f.name in wide else n_fits for f in fields(cls))
+        return cls(*(np.zeros(size) for size in sizes))
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The sums, in the order of the attributes."""
+        return tuple(getattr(self, f.name) for f in fields(self))
+
+    def __iadd__(self, other: RowSums) -> RowSums:
+        for mine, more in zip(self.arrays(), other.arrays(), strict=True):
+            mine += more
+        return self
+
+    def add(self, other: RowSums) -> None:
+        """Add the sums of other rows."""
+        self += other
+
+
+def residual_rows(
+    loss_code: int,
+    n_classes: int,
+    eta: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    role: np.ndarray,
+    bounds: np.ndarray,
+    sums: RowSums,
+) -> None:
+    """Add the losses of some rows to `sums`, and replace their predictors by weighted residuals.
+
+    A linear predictor that is not finite makes the sums of its losses infinite.
+
+    Parameters
+    ----------
+    loss_code : int
+        `Loss.code`.
+    n_classes : int
+        C.
+    eta : (h, R) C-contiguous float64 array
+        Linear predictors; overwritten by ``-weight f'(y, eta)`` where the row has a weight and
+        trains the column's set, by 0 elsewhere.
+    y, weight : (h,) arrays
+        Targets, and weights >= 0.
+    role : (h, S) int8 array
+        What each row is to each training set: `NONE`, `TRAIN`, `HELD_OUT` or `TEST`.
+    bounds : (S + 1,) int64 array
+        Fits ``bounds[s]:bounds[s + 1]`` belong to training set s.
+    sums : RowSums
+        Added to.
+    """
+    _residual_rows(loss_code, n_classes, eta, y, weight, role, bounds, sums.arrays())
+
+
+def curvature_weights(
+    loss_code: int, n_classes: int, eta: np.ndarray, y: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Weights that the rows have in the curvature at A fits.
+
+    Parameters
+    ----------
+    loss_code, n_classes, y, weight
+        As for `residual_rows`.
+    eta : (h, A C) C-contiguous float64 array
+        Linear predictors.
+
+    Returns
+    -------
+    (h, A, Q) float64 array
+        ``weight f''``. For C > 1 classes Q = C (C + 1) / 2 pairs (c, c') in order of the upper
+        triangle: ``weight q_c (1 - q_c)`` on the diagonal, off it ``weight q_c q_c'``, which is
+        minus the entry of the Hessian.
+    """
+    return np.asarray(_curvature_weights(loss_code, n_classes, eta, y, weight))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _residual_rows(  # type: ignore[no-untyped-def]
+    code, n_classes, eta, y, weight, role, bounds, sums
+):
+    step = max(BUFFER // n_classes, FEWEST_FITS)
+    for s in range(bounds.shape[0] - 1):
+        for start in range(bounds[s], bounds[s + 1], step):
+            stop = min(start + step, bounds[s + 1])
+            totals = _some_fits(code, n_classes, eta, y, weight, role[:, s], start, stop)
+            for kind in range(len(sums)):
+                classes = sums[kind].shape[0] // bounds[-1]
+                some = sums[kind][start * classes : stop * classes]
+                for j in range(some.shape[0]):
+                    value = totals[kind, j]
+                    some[j] += np.inf if kind < 3 and value != value else value
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _some_fits(  # type: ignore[no-untyped-def]
+    code, n_classes, eta, y, weight, role, start, stop
+):
+    """As `residual_rows`, for fits of one training set. The sums in the order of `RowSums`."""
+    n_fits, width = stop - start, (stop - start) * n_classes
+    totals = np.zeros((8, width))
+    train, held_out, test, chi2_sum = totals[0], totals[1], totals[2], totals[3]
+    residual, curvature_sum, correct, brier = totals[4], totals[5], totals[6], totals[7]
+    loss, chi2 = np.empty(n_fits), np.empty(n_fits)
+    slope, curvature = np.empty(width), np.empty(width)
+    work = np.empty((n_classes + 3, n_fits))
+    for i in range(eta.shape[0]):
+        row, scale = eta[i, start * n_classes : stop * n_classes], weight[i]
+        if role[i] != NONE and scale > 0.0:
+            fill(code, n_classes, row, y[i], loss, chi2, slope, curvature, work)
+            if role[i] == TRAIN:
+                _add(scale, loss, train)
+                _add(scale, chi2, chi2_sum)
+                _add(scale, curvature, curvature_sum)
+                for j in range(width):
+                    row[j] = -scale * slope[j]
+                _add(1.0, row, residual)
+                continue
+            if role[i] == HELD_OUT:
+                _add(scale, loss, held_out)
+            else:
+                _add(scale, loss, test)
+                _add_scores(code, n_classes, row, y[i], scale, slope, correct, brier)
+        row[:] = 0.0
+    return totals
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _add(scale, values, total):  # type: ignore[no-untyped-def]
+    for j in range(values.shape[0]):
+        total[j] += scale * values[j]
+
+
+@njit(cache=True, nogil=True)
+def _add_scores(  # type: ignore[no-untyped-def]
+    code, n_classes, eta, y, weight, slope, correct, brier
+):
+    """Right classes, and squared errors of the probabilities, which are the slopes."""
+    for f in range(eta.shape[0] // n_classes):
+        first = f * n_classes
+        if code in CLASSIFIERS:
+            best = 0
+            for c in range(1, n_classes):
+                if eta[first + c] > eta[first + best]:
+                    best = c
+            if n_classes == 1 and eta[first] > 0.0:
+                best = 1
+            if best == int(y):
+                correct[f] += weight
+        if code in PROBABILITIES:
+            for c in range(n_classes):
+                brier[f] += weight * slope[first + c] ** 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _curvature_weights(code, n_classes, eta, y, weight):  # type: ignore[no-untyped-def]
+    n_rows, n_fits = eta.shape[0], eta.shape[1] // n_classes
+    out = np.zeros((n_rows, n_fits, n_classes * (n_classes + 1) // 2))
+    loss, chi2 = np.empty(n_fits), np.empty(n_fits)
+    slope, curvature = np.empty(eta.shape[1]), np.empty(eta.shape[1])
+    work = np.empty((n_classes + 3, n_fits))
+    for i in range(n_rows):
+        if weight[i] > 0.0:
+            fill(code, n_classes, eta[i], y[i], loss, chi2, slope, curvature, work)
+            if code == MULTINOMIAL:
+                multinomial_pairs(n_classes, work, weight[i], out[i])
+            else:
+                for f in range(n_fits):
+                    out[i, f, 0] = weight[i] * curvature[f]
+    return out
