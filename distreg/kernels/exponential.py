@@ -102,7 +102,7 @@ def log1p_unit(x):
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def log1p(x):
-    """``log(1 + x)`` for finite x >= 0: ``1 + x = 2^k (1 + y)`` with y in [0, 1]."""
+    """``log(1 + x)`` for x from 0 to 8e307: ``1 + x = 2^k (1 + y)`` with y in [0, 1]."""
     k = (_as_bits(1.0 + x) - ONE_BITS) >> FRACTION_BITS
     scale = _as_float(ONE_BITS - (k << FRACTION_BITS))
     whole = _as_float(INTEGER_BITS + k) - INTEGER

@@ -69,6 +69,7 @@ class Loss:
     null_loss: Callable[[float | Array], float | None]
     null_residual: Callable[[float | Array], tuple[float | Array, float]]
 
+    @np.errstate(over="ignore")
     def deviance(self, y: Array, eta: Array) -> Array:
         """``2 (f - inf f)``, (n,); for the squared loss the squared error."""
         return 2.0 * np.maximum(self.value(y, eta) - self.saturated(y), 0.0)
