@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from distreg.result import CVResult
 from distreg.exceptions import InputError
+from distreg.glm.scores import ClassScores
 from distreg.path import PathResult
+from distreg.report.words import Words, words_of
+from distreg.result import CVResult
 from distreg.selection import RULES, Selected, select
 
-__all__ = ["PenaltySummary", "TopCoefficient", "penalty_label", "summarise", "winner_of"]
+__all__ = [
+    "PenaltySummary", "TopCoefficient", "penalty_label", "summarise", "winner_of", "with_scores",
+]  # fmt: skip
 
 N_TOP = 20
 
@@ -22,17 +27,26 @@ class TopCoefficient:
     """One feature of the chosen model.
 
     `size` is the coefficient times the feature's standard deviation: the change of the prediction
-    for one standard deviation, comparable between features.
+    for one standard deviation, comparable between features. Of a multinomial model it is the
+    coefficient of the class where it is largest, `of_class`.
     """
 
     name: str
     coef: float
     size: float
+    of_class: Any = None
+
+    @property
+    def title(self) -> str:
+        """Feature and class."""
+        return self.name if self.of_class is None else f"{self.name} ({self.of_class})"
 
 
 @dataclass(frozen=True)
 class PenaltySummary:
-    """One penalty: its path, its curve and the model chosen from it. A alphas, p features.
+    """One penalty: its path, its curve and the model chosen from it.
+
+    A alphas, p features, C classes of a multinomial model.
 
     Attributes
     ----------
@@ -41,7 +55,7 @@ class PenaltySummary:
     path : PathResult
         Fits on all training rows.
     cv_mean, cv_se : (A,) arrays
-        Held-out error and its standard error; NaN without folds.
+        Held-out deviance (squared loss: MSE) and its standard error; NaN without folds.
     stability : (A,) array
         Mean Jaccard similarity of the folds' supports; NaN without folds.
     fold_gap : (A,) array
@@ -61,9 +75,19 @@ class PenaltySummary:
     top : tuple of TopCoefficient
         The largest coefficients of the chosen model by `size`, at most 20, none of them zero.
     null_deviance : float
-        Error of the model that has only an intercept, on the training rows.
+        Deviance of the model that has only an intercept, on the training rows.
     tol : float
         Tolerance on the dual gap relative to the null objective.
+    loss : str
+        Name of the loss.
+    classes : tuple or None
+        Labels of a class target.
+    kkt_tolerance : float
+        Tolerance on the KKT violation relative to the null gradient.
+    fold_violation : (A,) array or None
+        Largest KKT violation of the folds, relative to their null gradients; NaN if not known.
+    scores : ClassScores or None
+        What the test rows say of the chosen model beyond sums of losses.
     """
 
     label: str
@@ -83,6 +107,16 @@ class PenaltySummary:
     top: tuple[TopCoefficient, ...]
     null_deviance: float
     tol: float
+    loss: str = "squared"
+    classes: tuple[Any, ...] | None = None
+    kkt_tolerance: float = np.inf
+    fold_violation: np.ndarray | None = None
+    scores: ClassScores | None = None
+
+    @property
+    def words(self) -> Words:
+        """What things are called for this loss."""
+        return words_of(self.loss)
 
     @property
     def l1_ratio(self) -> float:
@@ -96,9 +130,14 @@ class PenaltySummary:
 
     @property
     def coef(self) -> np.ndarray:
-        """(p,) coefficients of the chosen model."""
+        """(p,) or (C, p) coefficients of the chosen model."""
         coef: np.ndarray = self.path.coef[self.index]
         return coef
+
+    @property
+    def intercept(self) -> np.ndarray:
+        """() or (C,) intercept of the chosen model."""
+        return np.asarray(self.path.intercept[self.index])
 
     @property
     def n_features(self) -> int:
@@ -118,10 +157,14 @@ class PenaltySummary:
 
     @property
     def converged(self) -> bool:
-        """True when the chosen model and its folds are within the tolerance."""
-        full = self.path.dual_gap[self.index] <= self.tol * self.path.null_objective
-        fold = self.fold_gap[self.index]
-        return bool(full and (np.isnan(fold) or fold <= self.tol))
+        """True when the chosen model and its folds are within the tolerances."""
+        i, path = self.index, self.path
+        full = path.dual_gap[i] <= self.tol * path.null_objective
+        full &= path.relative_violation[i] <= self.kkt_tolerance
+        bounds = [(self.fold_gap[i], self.tol)]
+        if self.fold_violation is not None:
+            bounds.append((self.fold_violation[i], self.kkt_tolerance))
+        return bool(full and all(np.isnan(size) or size <= bound for size, bound in bounds))
 
     def curves(self) -> dict[str, np.ndarray]:
         """Every curve over the grid, by metric name."""
@@ -140,7 +183,7 @@ class PenaltySummary:
 
     def metrics(self) -> dict[str, float]:
         """Numbers of the chosen model, by metric name."""
-        i, coef = self.index, self.coef
+        i, coef = self.index, self.coef.ravel()
         best = {
             "best/alpha": self.alpha,
             "best/l1_ratio": self.l1_ratio,
@@ -154,6 +197,8 @@ class PenaltySummary:
             "best/support_stability": self.stability[i],
             "best/dual_gap": self.path.dual_gap[i],
         }
+        if self.loss != "squared":
+            best["best/kkt_violation"] = self.path.kkt_violation[i]
         best.update({f"test/{score}": values[i] for score, values in self.test.items()})
         return {name: float(value) for name, value in best.items()}
 
@@ -195,6 +240,13 @@ def summarise(
     )
 
 
+def with_scores(summary: PenaltySummary, scores: ClassScores) -> PenaltySummary:
+    """The summary with `scores`; their AUC becomes a test score of the chosen alpha."""
+    auc = np.full(len(summary.path.alphas), np.nan)
+    auc[summary.index] = scores.auc
+    return replace(summary, test={**summary.test, "auc": auc}, scores=scores)
+
+
 def winner_of(summaries: Sequence[PenaltySummary]) -> PenaltySummary:
     """The penalty that the rule prefers."""
     return next(summary for summary in summaries if summary.winner)
@@ -222,6 +274,7 @@ def _summarise(
         raise InputError("One of several alphas cannot be chosen without folds: set cv or alpha.")
     index = both[rule] if index is None else index
     sd = np.asarray(result.feature_sd, dtype=np.float64)
+    violation = np.broadcast_to(result.fold_kkt_violation, result.fold_dual_gap.shape)
     return PenaltySummary(
         label=label,
         path=path,
@@ -237,16 +290,33 @@ def _summarise(
         winner=winner,
         feature_names=result.feature_names,
         feature_sd=sd,
-        top=_top(path.coef[index], sd, result.feature_names),
+        top=_top(path.coef[index], sd, result.feature_names, result.classes),
         null_deviance=result.null_deviance,
         tol=result.tol,
+        loss=result.loss,
+        classes=result.classes,
+        kkt_tolerance=result.kkt_tolerance,
+        fold_violation=violation[i],
     )
 
 
-def _top(coef: np.ndarray, sd: np.ndarray, names: tuple[str, ...]) -> tuple[TopCoefficient, ...]:
-    """The largest coefficients by standardised size; ties keep the order of the features."""
-    size = coef * sd
+def _top(
+    coef: np.ndarray, sd: np.ndarray, names: tuple[str, ...], classes: tuple[Any, ...] | None
+) -> tuple[TopCoefficient, ...]:
+    """The largest coefficients by standardised size; ties keep the order of the features.
+
+    Of (C, p) coefficients each feature shows the one of the class where it is largest.
+    """
+    rows = np.atleast_2d(coef)
+    of, columns = np.abs(rows * sd).argmax(axis=0), np.arange(len(names))
+    largest = rows[of, columns]
+    size = largest * sd
     order = np.argsort(-np.abs(size), kind="stable")[:N_TOP]
+    named = classes if coef.ndim == 2 else None
     return tuple(
-        TopCoefficient(names[j], float(coef[j]), float(size[j])) for j in order if coef[j] != 0.0
+        TopCoefficient(
+            names[j], float(largest[j]), float(size[j]), None if named is None else named[of[j]]
+        )
+        for j in order
+        if largest[j] != 0.0
     )

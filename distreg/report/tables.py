@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from distreg.result import CVResult
 from distreg.report.summary import PenaltySummary, winner_of
+from distreg.result import CVResult
 
 __all__ = ["coefficient_table", "compare_penalties", "make_report", "path_table"]
 

@@ -1,0 +1,92 @@
+"""What the error of each loss is called, and which scores are shown for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Words", "words_of"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """Names for one loss.
+
+    Attributes
+    ----------
+    error : str
+        What is held out, in a sentence: "error" or "deviance".
+    measure : str
+        The same in the head of a table.
+    axis : str
+        The same beside an axis, after "held-out".
+    explained : str
+        Share of it that a model explains.
+    change : str
+        What a coefficient changes; "{}" stands for class 1.
+    scores : tuple of str
+        Scores on the test rows, in the order in which they are shown.
+    test : (str, float)
+        The score that is comparable with the held-out error, and its factor.
+    """
+
+    error: str
+    measure: str
+    axis: str
+    explained: str
+    change: str
+    scores: tuple[str, ...]
+    test: tuple[str, float]
+
+    def changed(self, classes: Sequence[Any] | None) -> str:
+        """What a coefficient changes."""
+        return self.change.format(*(classes or ("", "class 1"))[1:2])
+
+
+WORDS = {
+    "squared": Words(
+        "error", "MSE", "error (MSE)", "R2", "prediction", ("rmse", "r2"), ("mse", 1.0)
+    ),
+    "logistic": Words(
+        "deviance",
+        "deviance",
+        "deviance (2 x log loss)",
+        "D2",
+        "log-odds of {}",
+        ("log_loss", "auc", "accuracy", "brier", "d2"),
+        ("log_loss", 2.0),
+    ),
+    "multinomial": Words(
+        "deviance",
+        "deviance",
+        "deviance (2 x log loss)",
+        "D2",
+        "linear predictor of the class",
+        ("log_loss", "auc", "accuracy", "brier", "d2"),
+        ("log_loss", 2.0),
+    ),
+    "poisson": Words(
+        "deviance",
+        "deviance",
+        "deviance",
+        "D2",
+        "logarithm of the predicted mean",
+        ("deviance", "d2"),
+        ("deviance", 1.0),
+    ),
+    "squared_hinge": Words(
+        "deviance",
+        "deviance",
+        "deviance (2 x squared hinge)",
+        "D2",
+        "decision value of {}",
+        ("squared_hinge", "auc", "accuracy"),
+        ("squared_hinge", 2.0),
+    ),
+}
+
+
+def words_of(loss: str) -> Words:
+    """Words for a loss."""
+    return WORDS[loss]
