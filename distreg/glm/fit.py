@@ -9,7 +9,7 @@ import numpy as np
 
 from distreg.evaluation import Evaluate, evaluation
 from distreg.glm.columns import Columns
-from distreg.glm.lockstep import Lockstep, Tolerance
+from distreg.glm.lockstep import Anchor, Lockstep, Tolerance
 from distreg.glm.null import NullModels, alpha_grid, null_models
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.sample import evaluate_on, weights_of
@@ -51,7 +51,7 @@ def fit_columns(
     dataset: Dataset, cells: Cells, loss: Loss, options: PathOptions, runner: PassRunner
 ) -> Fitted:
     """Fit every training set, l1_ratio and alpha."""
-    n_classes = len(dataset.classes or ()) if loss.target == "classes" else 1
+    n_classes = len(getattr(dataset,"classes",None) or ()) if loss.target == "classes" else 1
     reduction = data_summary(
         dataset,
         cells,
@@ -74,8 +74,9 @@ def fit_columns(
     columns = Columns(problem, fits)
     _begin(columns, nulls)
     tolerance = Tolerance(KKT_TOLERANCE, options.tol)
-    _start(columns, summary.sample, nulls, runner, tolerance)
+    anchors = _start(columns, summary.sample, nulls, runner, tolerance)
     driver = Lockstep(columns, by_pass, nulls.unit, nulls.objective, runner.n_threads)
+    driver.anchors = anchors
     _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
     return Fitted(problem, summary, nulls, columns)
 
@@ -149,15 +150,16 @@ def _start(
     nulls: NullModels,
     runner: PassRunner,
     tolerance: Tolerance,
-) -> None:
+) -> list[Anchor]:
     """Solve on the sample, the path of the full data in chunks of falling alpha.
 
-    A sample of all rows gives the folds too, to full accuracy.
+    A sample of all rows gives the folds too, to full accuracy. Returns the curvature used.
     """
     problem, fits = columns.problem, columns.fits
     cell_weight = weights_of(sample, len(problem.role))
+    anchors: list[Anchor] = []
     if not cell_weight[problem.sets[0].cells].sum() > 0.0:
-        return
+        return anchors
     small = Columns(problem.restricted(cell_weight), fits)
     small.coef[:], small.intercept[:] = columns.coef, columns.intercept
     evaluate = evaluate_on(sample, runner.n_threads)
@@ -179,8 +181,10 @@ def _start(
                 small.move_to(int(fit), int(grid[0, path, index]))
             driver.start(chunk[1:].ravel())
             driver.advance(chunk[1:].ravel(), aim, MAX_SAMPLE_EVALUATIONS)
+        anchors += driver.anchors
     chosen = grid[:n_sets].ravel()
     columns.coef[chosen], columns.intercept[chosen] = small.coef[chosen], small.intercept[chosen]
+    return anchors
 
 
 def _advance(
@@ -198,4 +202,4 @@ def _advance(
     used = driver.advance(full, tolerance, 1)
     driver.seed_folds(full, tolerance)
     driver.step(every[~columns.done])
-    driver.advance(every, tolerance, n_passes - used - 1, anchors=False)
+    driver.advance(every, tolerance, n_passes - used - 1)

@@ -15,8 +15,9 @@ from distreg.solvers.newton import newton_step
 
 __all__ = ["Lockstep", "Tolerance"]
 
-POOR_CONTRACTION = 0.3
-"""A step that leaves more than this share of the violation calls for a new curvature."""
+PATIENCE, SLOW_SHARE = 2.0, 0.1
+"""Steps that columns may still need, and the share that may need more, before the curvature is
+taken anew."""
 
 LONGEST_STEP = 2.0
 """Root mean square change of the linear predictor in one step; Newton's model is local."""
@@ -37,12 +38,13 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Anchor:
-    """Curvature at one fit: training set, path and place on it."""
+    """Curvature at one fit: training set, path and place on it, and the weight of its rows."""
 
     s: int
     path: int
     index: int
     curvature: Curvature
+    cell_weight: np.ndarray
 
 
 class Lockstep:
@@ -57,6 +59,13 @@ class Lockstep:
         Largest gradient entry and objective (above the saturated one) of the null models.
     n_threads : int
         For the computations between passes.
+    n_anchors : int
+        Fits of a path at which curvature is taken at once.
+
+    Attributes
+    ----------
+    anchors : list of Anchor
+        The curvature in use.
     """
 
     def __init__(
@@ -66,20 +75,21 @@ class Lockstep:
         unit: np.ndarray,
         null: np.ndarray,
         n_threads: int,
-        n_anchors: int = 8,
+        n_anchors: int = 5,
     ) -> None:
         self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
         self.n_evaluations = 0
         self._evaluate, self._unit, self._null = evaluate, unit, null
         self._n_threads, self._n_anchors = n_threads, n_anchors
         self._features = np.arange(self.problem.n_features)
-        self._anchors: list[Anchor] = []
+        self.anchors: list[Anchor] = []
         self._metrics: dict[tuple[int, int], Metric] = {}
         n = columns.fits.size
         self._trial = columns.coef.copy()
         self._trial_intercept = columns.intercept.copy()
         self._promised = np.zeros(n)
         self._damping = np.ones(n)
+        self._length = np.zeros(self.fits.shape[1:])
         self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
 
     def start(self, fits: np.ndarray) -> None:
@@ -123,7 +133,7 @@ class Lockstep:
             kept = np.isin(evaluated, active)
             values = values_of(self.problem, self._sets[evaluated], found)
             self._take(active, _subset(values, kept), tolerance)
-            wanted = self._is_poor(active, before)
+            wanted = self._is_slow(active, before, tolerance)
             self.step(fits[~self.columns.done[fits]])
         return used
 
@@ -183,9 +193,9 @@ class Lockstep:
         self.n_evaluations += 1
         if anchors.size:
             renewed = set(self._sets[anchors])
-            self._anchors = [anchor for anchor in self._anchors if anchor.s not in renewed]
-            self._anchors += [
-                Anchor(*self.fits.of(int(fit)), curvature)
+            self.anchors = [anchor for anchor in self.anchors if anchor.s not in renewed]
+            self.anchors += [
+                Anchor(*self.fits.of(int(fit)), curvature, self.problem.cell_weight)
                 for fit, curvature in zip(anchors, found.curvature, strict=True)
             ]
             self._metrics = {}
@@ -220,40 +230,54 @@ class Lockstep:
         certain &= columns.gap[fits] <= tolerance.gap * null
         columns.done[fits] = certain
 
-    def _is_poor(self, fits: np.ndarray, before: np.ndarray) -> bool:
-        """Whether the curvature in use is a bad guide for many of the columns."""
-        left = ~self.columns.done[fits] & np.isfinite(before)
-        if not left.any():
+    def _is_slow(self, fits: np.ndarray, before: np.ndarray, tolerance: Tolerance) -> bool:
+        """Whether many columns would need more than `PATIENCE` further steps at their last rate."""
+        columns = self.columns
+        left = fits[~columns.done[fits] & np.isfinite(before)]
+        if left.size == 0:
             return False
-        ratio = self.columns.violation[fits][left] / before[left]
-        return bool(np.median(ratio) > POOR_CONTRACTION)
+        s = self._sets[left]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = np.log(columns.violation[left] / before[np.isin(fits, left)])
+            excess = np.log(columns.violation[left] / (tolerance.violation * self._unit[s]))
+            # the gap is of second order in the violation
+            second = 0.5 * np.log(columns.gap[left] / (tolerance.gap * self._null[s]))
+            steps = np.where(rate < 0.0, np.maximum(excess, second) / -rate, np.inf)
+        return bool(np.mean(steps > PATIENCE) > SLOW_SHARE)
 
     def _chosen_anchors(self, fits: np.ndarray) -> np.ndarray:
-        """Fits of the full data spread over the range that is being worked on."""
+        """Fits of the full data spread over the range that is being worked on.
+
+        Evenly by the length of the path of the coefficients, along which the curvature changes.
+        """
         _, paths, index = np.unravel_index(fits, self.fits.shape)
         chosen = []
         for path in np.unique(paths):
-            of = index[paths == path]
-            spread = np.unique(np.round(np.linspace(of.min(), of.max(), self._n_anchors)))
-            chosen += [
-                np.ravel_multi_index((0, int(path), int(i)), self.fits.shape) for i in spread
-            ]
-        return np.array(chosen, dtype=np.int64)
+            first, last = index[paths == path].min(), index[paths == path].max()
+            start = int(np.ravel_multi_index((0, int(path), 0), self.fits.shape))
+            coef = self._trial[start : start + self.fits.shape[2]]
+            self._length[path, 1:] = np.cumsum(np.linalg.norm(np.diff(coef, axis=0), axis=1))
+            length = self._length[path, first : last + 1]
+            marks = np.linspace(length[0], length[-1], self._n_anchors)
+            spread = np.unique(np.searchsorted(length, marks).clip(0, last - first))
+            chosen.append(start + first + spread)
+        return np.concatenate(chosen)
 
     def _prepare_metrics(self, fits: np.ndarray) -> None:
         """Metrics of all anchors for the training sets of `fits`."""
         keys = [
             (i, int(s))
-            for i in range(len(self._anchors))
+            for i in range(len(self.anchors))
             for s in np.unique(self._sets[fits])
             if (i, int(s)) not in self._metrics
         ]
 
         def make(key: tuple[int, int]) -> Metric:
             training = self.problem.sets[key[1]]
-            anchor = self._anchors[key[0]]
-            weight, n_classes = self.problem.cell_weight, self.problem.n_classes
-            return metric_of(anchor.curvature, training, weight, n_classes)
+            anchor = self.anchors[key[0]]
+            return metric_of(
+                anchor.curvature, training, anchor.cell_weight, self.problem.n_classes
+            )
 
         with ThreadPoolExecutor(self._n_threads) as pool:
             self._metrics.update(zip(keys, pool.map(make, keys), strict=True))
@@ -261,14 +285,16 @@ class Lockstep:
     def _metric(self, fit: int) -> Metric:
         """Curvature for a fit, interpolated between the nearest anchors of its path."""
         s, path, index = self.fits.of(fit)
-        places = [(a.index, i) for i, a in enumerate(self._anchors) if a.path == path]
+        places = [(a.index, i) for i, a in enumerate(self.anchors) if a.path == path]
         low = max((p for p in places if p[0] <= index), default=min(places))
         high = min((p for p in places if p[0] >= index), default=max(places))
         left = self._metrics[low[1], s]
         if low == high:
             return left
-        share = float(np.clip((index - low[0]) / (high[0] - low[0]), 0.0, 1.0))
-        return mixed(left, self._metrics[high[1], s], share)
+        length = self._length[path]
+        way = length[high[0]] - length[low[0]]
+        share = (length[index] - length[low[0]]) / way if way > 0.0 else 0.0
+        return mixed(left, self._metrics[high[1], s], float(np.clip(share, 0.0, 1.0)))
 
     def _raw_trial(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
         training = self.problem.sets[int(self._sets[fit])]

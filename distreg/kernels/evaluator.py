@@ -111,9 +111,7 @@ class Evaluator:
                 self._add_tile(block, order[start:stop], int(cell), curvature)
         return curvature
 
-    def _add_tile(
-        self, block: Block, chosen: np.ndarray, cell: int, curvature: np.ndarray
-    ) -> None:
+    def _add_tile(self, block: Block, chosen: np.ndarray, cell: int, curvature: np.ndarray) -> None:
         points, part = self._points, cell if self._points.by_cell else 0
         tile = self._dense_tile(block, chosen)
         eta = tile @ self._dense_coef
