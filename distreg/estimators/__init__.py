@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distreg.estimators.base import ConvergenceWarning
+from distreg.estimators.convergence import ConvergenceWarning
 from distreg.estimators.linear import ElasticNet, Lasso, Ridge
 from distreg.estimators.linear_cv import ElasticNetCV, LassoCV, RidgeCV
 

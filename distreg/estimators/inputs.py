@@ -6,6 +6,7 @@ data finds these itself, and names column and row. Nothing is copied.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -19,7 +20,29 @@ from distreg.data.dataset import Dataset
 from distreg.estimators import checks
 from distreg.exceptions import InputError
 
-__all__ = ["as_dataset", "as_features", "is_dask", "target_name"]
+__all__ = ["Given", "as_dataset", "as_features", "is_dask", "target_name"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What `fit` was given.
+
+    Attributes
+    ----------
+    X, y, sample_weight : as in `fit`
+    offset : (n,) array, Series, Dask collection or None
+        Known part of the linear predictor.
+    """
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+    offset: Any = None
+
+    def target(self) -> np.ndarray | None:
+        """Target as an array if it is in memory, else None."""
+        y = self.X[self.y] if isinstance(self.y, str) and is_table(self.X) else self.y
+        return None if y is None or isinstance(y, str) or is_dask(y) else np.asarray(y).ravel()
 
 
 def is_dask(X: Any) -> bool:
@@ -39,21 +62,34 @@ def target_name(y: Any) -> str | None:
 
 
 def as_dataset(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, missing: str, fold_key: Any = None
+    estimator: Any, given: Given, missing: str, fold_key: Any = None, classes: bool = False
 ) -> Dataset:
-    """Build the data set, and set `n_features_in_` and `feature_names_in_` of the estimator."""
+    """Build the data set, and set `n_features_in_` and `feature_names_in_` of the estimator.
+
+    With `classes` the target holds labels.
+    """
+    X, y = given.X, given.y
     if isinstance(X, Dataset):
-        return _check_dataset(estimator, X, y, sample_weight, missing, fold_key)
+        return _check_dataset(estimator, given, missing, fold_key, classes)
     if y is None:
         raise InputError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None"
         )
-    weight = _constant_weight(sample_weight)
+    weight = _constant_weight(given.sample_weight)
     if is_dask(X):
         _note_features(estimator, X, y)
     else:
-        X, y, weight = _check_arrays(estimator, X, y, weight)
-    return from_arrays(X, y, sample_weight=weight, missing=missing, fold_key=fold_key)
+        X, y, weight = _check_arrays(estimator, X, y, weight, classes)
+    kind: dict[str, Any] = {"classes": True} if classes else {}
+    return from_arrays(
+        X,
+        y,
+        sample_weight=weight,
+        offset=given.offset,
+        missing=missing,
+        fold_key=fold_key,
+        **kind,
+    )
 
 
 def as_features(estimator: Any, X: Any) -> Any:
@@ -90,14 +126,23 @@ def _constant_weight(sample_weight: Any) -> Any:
 
 
 def _check_dataset(
-    estimator: Any, data: Dataset, y: Any, sample_weight: Any, missing: str, fold_key: Any
+    estimator: Any, given: Given, missing: str, fold_key: Any, classes: bool
 ) -> Dataset:
-    if y is not None or sample_weight is not None or fold_key is not None:
+    data: Dataset = given.X
+    if any(part is not None for part in (given.y, given.sample_weight, given.offset, fold_key)):
         raise InputError(
-            "y, sample_weight and groups are part of a Dataset: name them when it is built"
+            "y, sample_weight, offset and groups are part of a Dataset: name them when it is built"
         )
     if not data.has_y:
         raise InputError(f"data set {data.name!r} has no target: name it when the set is built")
+    labels = getattr(data, "classes", None)
+    if classes != (labels is not None):
+        what = "needs class labels" if classes else "needs numbers"
+        held = "numbers" if classes else f"the labels {list(labels or ())[:5]}"
+        raise InputError(
+            f"{type(estimator).__name__} {what} as target, but data set {data.name!r} holds "
+            f"{held}: build it with classes={classes}"
+        )
     if missing != "error" and missing != data.missing:
         raise InputError(
             f"missing={missing!r}, but the data set was built with missing={data.missing!r}: "
@@ -126,7 +171,9 @@ def _name_features(estimator: Any, n_features: int, names: Any) -> None:
         del estimator.feature_names_in_
 
 
-def _check_arrays(estimator: Any, X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+def _check_arrays(
+    estimator: Any, X: Any, y: Any, weight: Any, classes: bool
+) -> tuple[Any, Any, Any]:
     """Check arrays in memory: shapes, kinds of values, lengths."""
     if isinstance(y, str):
         if not is_table(X) or y not in X.columns:
@@ -144,13 +191,11 @@ def _check_arrays(estimator: Any, X: Any, y: Any, weight: Any) -> tuple[Any, Any
         return X, y, weight
     if sparse.issparse(y):
         raise InputError("y is sparse: a 1-D array is needed")
-    y = check_array(
-        column_or_1d(y, warn=True),
-        ensure_2d=False,
-        dtype="numeric",
-        ensure_all_finite=False,
-        input_name="y",
-    )
+    y = column_or_1d(y, warn=True)
+    if not classes:
+        y = check_array(
+            y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y"
+        )
     check_consistent_length(X, y)
     if weight is not None and not is_dask(weight):
         weight = _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)

@@ -4,19 +4,66 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_is_fitted
 
+from distreg.data.dataset import Dataset
 from distreg.estimators import checks
-from distreg.estimators.base import BaseLinear
+from distreg.estimators.base import Estimator
 from distreg.estimators.docs import documented
+from distreg.estimators.inputs import Given, as_features, is_dask
+from distreg.estimators.scoring import lazy_r2
+from distreg.estimators.single import Single
 
-__all__ = ["ElasticNet", "Lasso", "Ridge"]
+__all__ = ["BaseLinear", "ElasticNet", "Lasso", "Ridge"]
 
 
-class _Single(BaseLinear):
-    """One alpha."""
+class BaseLinear(RegressorMixin, Estimator):
+    """Linear model with squared loss."""
 
-    alpha: float
+    _SOLVERS = ("auto", "gram")
+
+    def _loss(self, dataset: Dataset) -> str:
+        return "squared"
+
+    def predict(self, X: Any) -> Any:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array, sparse matrix, DataFrame, or a Dask collection
+
+        Returns
+        -------
+        (n_samples,) array
+            A lazy Dask array for a Dask collection, else a NumPy array.
+        """
+        check_is_fitted(self)
+        return self.model_.predict(as_features(self, X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Coefficient of determination R2 of the predictions.
+
+        Parameters
+        ----------
+        X : as in `predict`
+        y : (n_samples,) array, Series, or Dask collection
+        sample_weight : (n_samples,) array or None
+
+        Returns
+        -------
+        float
+            At most 1; 0 for a model that predicts the mean.
+        """
+        fitted = self.predict(X)
+        if is_dask(fitted):
+            return lazy_r2(fitted, y, sample_weight)
+        return float(r2_score(y, fitted, sample_weight=sample_weight))
+
+
+class _Single(Single, BaseLinear):
+    """One alpha, squared loss."""
 
     def fit(
         self, X: Any, y: Any = None, sample_weight: Any = None, check_input: bool = True
@@ -38,20 +85,7 @@ class _Single(BaseLinear):
         -------
         self
         """
-        self._check_common()
-        self._check_compatible()
-        options = {
-            "l1_ratios": checks.ratios(self._l1_ratio()),
-            "alphas": np.array([checks.real("alpha", self.alpha)]),
-        }
-        fitted = self._run((X, y, sample_weight), options)
-        return self._store(fitted, 0, 0)
-
-    def _l1_ratio(self) -> Any:
-        raise NotImplementedError
-
-    def _check_compatible(self) -> None:
-        """Check the keywords that only some classes have."""
+        return self._fit_one(Given(X, y, sample_weight))
 
 
 @documented

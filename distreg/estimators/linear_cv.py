@@ -6,13 +6,20 @@ from typing import Any
 
 from distreg.estimators import checks
 from distreg.estimators.docs import documented
+from distreg.estimators.linear import BaseLinear
 from distreg.estimators.search import CrossValidated
 
 __all__ = ["ElasticNetCV", "LassoCV", "RidgeCV"]
 
 
+class _SquaredCV(CrossValidated, BaseLinear):
+    """Cross-validated, squared loss."""
+
+    _ERRORS = "mse_path_"
+
+
 @documented
-class RidgeCV(CrossValidated):
+class RidgeCV(_SquaredCV):
     """Linear regression with an L2 penalty whose strength is chosen by cross-validation.
 
     The objective is that of `Ridge`.
@@ -67,7 +74,7 @@ class RidgeCV(CrossValidated):
         return 0.0
 
 
-class _SparseCV(CrossValidated):
+class _SparseCV(_SquaredCV):
     """What scikit-learn's LassoCV and ElasticNetCV have beyond RidgeCV."""
 
     eps: float | None

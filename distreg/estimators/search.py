@@ -10,8 +10,8 @@ from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells, FoldColumn, GroupKFold, check_cv, make_cells
 from distreg.data.splits import MAX_PATTERNS
 from distreg.estimators import checks
-from distreg.estimators.base import BaseLinear, Fitted
-from distreg.estimators.inputs import is_dask
+from distreg.estimators.base import Estimator, Fitted
+from distreg.estimators.inputs import Given
 from distreg.exceptions import InputError
 from distreg.selection import RULES, select
 
@@ -21,7 +21,7 @@ CELL_BYTES = 2**26
 """Gram matrices of this size in all are kept for overlapping splits, such as repeated K-fold."""
 
 
-class CrossValidated(BaseLinear):
+class CrossValidated(Estimator):
     """The best of a grid of alphas (and l1_ratios)."""
 
     alphas: Any
@@ -32,8 +32,10 @@ class CrossValidated(BaseLinear):
     random_state: Any
     n_jobs: int | None
 
+    _ERRORS = "deviance_path_"
+
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, groups: Any = None) -> Self:
-        """Fit all folds, l1_ratios and alphas in one pass over the data, and choose.
+        """Fit all folds, l1_ratios and alphas in the same passes over the data, and choose.
 
         Parameters
         ----------
@@ -50,11 +52,15 @@ class CrossValidated(BaseLinear):
         -------
         self
         """
+        return self._fit_grid(Given(X, y, sample_weight), groups)
+
+    def _fit_grid(self, given: Given, groups: Any) -> Self:
+        """Check the keywords, fit and choose. Called by `fit` (for `warn_of`)."""
         self._check_common()
         self._check_compatible()
         checks.choice("selection", self.selection, RULES)
         options = self._grid_options()
-        random_state = checks.seed(self.random_state)
+        seed = checks.seed(self.random_state)
         by_key = isinstance(self.cv, (GroupKFold, FoldColumn))
         if groups is not None and not by_key and not hasattr(self.cv, "split"):
             raise InputError(
@@ -62,22 +68,20 @@ class CrossValidated(BaseLinear):
                 "GroupKFold(5)"
             )
 
-        def cells_of(dataset: Dataset, target: Any) -> Cells:
-            hidden = target is None or isinstance(target, str) or is_dask(target)
-            known = None if hidden else np.asarray(target)
-            size = 8 * (dataset.n_features + 2) ** 2
+        def cells_of(dataset: Dataset) -> Cells:
+            target, size = given.target(), 8 * (dataset.n_features + 2) ** 2
             scheme = check_cv(
-                self.cv,
+                self._splitter(dataset, target, seed),
                 dataset.n_rows,
                 groups=groups,
-                y=known,
-                random_state=random_state,
+                y=target,
+                random_state=seed,
                 max_patterns=max(MAX_PATTERNS, CELL_BYTES // size),
             )
             return make_cells(scheme, dataset.n_rows)
 
         fitted = self._run(
-            (X, y, sample_weight),
+            given,
             options,
             cells_of=cells_of,
             fold_key=groups if by_key else None,
@@ -87,11 +91,12 @@ class CrossValidated(BaseLinear):
         self._store_path(fitted)
         return self._store(fitted, chosen.path, chosen.index, self.selection)
 
+    def _splitter(self, dataset: Dataset, target: np.ndarray | None, seed: int | None) -> Any:
+        """What divides the rows into folds; `target` is None unless it is in memory."""
+        return self.cv
+
     def _l1_ratio(self) -> Any:
         raise NotImplementedError
-
-    def _check_compatible(self) -> None:
-        """Check the keywords that only some classes have."""
 
     def _eps(self) -> float | None:
         """Value of scikit-learn's name for `alpha_min_ratio`."""
@@ -132,7 +137,7 @@ class CrossValidated(BaseLinear):
         errors = np.moveaxis(result.fold_error, 0, -1)
         given = checks.grid(self.alphas) is not None
         self.alphas_ = alphas[0] if one or given else alphas
-        self.mse_path_ = errors[0] if one else errors
+        setattr(self, self._ERRORS, errors[0] if one else errors)
         self.coef_path_ = np.stack([path.coef for path in result.paths])
         self.intercept_path_ = np.stack([path.intercept for path in result.paths])
         columns = ("n_nonzero", "objective", "dual_gap", "kkt_violation")
@@ -143,6 +148,7 @@ class CrossValidated(BaseLinear):
             "cv_se": result.cv_se.ravel(),
             "support_stability": result.support_stability.ravel(),
             "fold_dual_gap": result.fold_dual_gap.ravel(),
+            "fold_kkt_violation": np.broadcast_to(result.fold_kkt_violation, alphas.shape).ravel(),
         } | {
             name: np.concatenate([getattr(path, name) for path in result.paths]) for name in columns
         }
