@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import enet_path
 
-from distreg.result import CVResult
 from distreg.passes import Cost
 from distreg.path import PathResult
+from distreg.result import CVResult
 
 NAMES = ("age", "sex", "bmi", "blood pressure", "tc", "ldl", "hdl", "tch", "ltg", "glucose")
 

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from distreg.result import CVResult
 from distreg.data.columns import Columns
 from distreg.model import LinearModel
 from distreg.report.summary import PenaltySummary, winner_of
+from distreg.result import CVResult
 from distreg.tracking.session import open_session
 from distreg.tracking.target import Target
 

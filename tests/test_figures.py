@@ -14,10 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from distreg.result import CVResult
 from distreg.exceptions import InputError
 from distreg.report import figures, style
 from distreg.report.summary import PenaltySummary, penalty_label, summarise, winner_of
+from distreg.result import CVResult
 from distreg.selection import select
 
 

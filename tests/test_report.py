@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distreg.result import CVResult
 from distreg.passes import Cost
 from distreg.path import PathResult
 from distreg.report.summary import summarise
 from distreg.report.tables import coefficient_table, make_report, path_table
 from distreg.report.terminal import ProgressLine, headline, print_comparison, print_report, size
+from distreg.result import CVResult
 
 N_FOLDS, N_ALPHAS, N_FEATURES = 4, 6, 5
 

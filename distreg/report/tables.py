@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from distreg.report.summary import PenaltySummary, winner_of
+from distreg.report.words import words_of
 from distreg.result import CVResult
 
 __all__ = ["coefficient_table", "compare_penalties", "make_report", "path_table"]
@@ -40,8 +42,10 @@ def make_report(
     best = winner_of(summaries)
     report: dict[str, Any] = {
         **(about or {}),
+        "loss": result.loss,
+        "classes": result.classes,
         "selection": best.rule,
-        "score": "mse",
+        "score": "mse" if result.loss == "squared" else "deviance",
         "n_samples": result.n_samples,
         "n_test": result.n_test,
         "n_features": len(result.feature_names),
@@ -50,6 +54,7 @@ def make_report(
         "standardize": result.standardize,
         "fit_intercept": result.fit_intercept,
         "tol": result.tol,
+        "kkt_tolerance": result.kkt_tolerance,
         "penalties": [_penalty(summary) for summary in summaries],
         "winner": best.label,
         "comparison": compare_penalties(result, summaries),
@@ -60,6 +65,7 @@ def make_report(
         ],
         "certificates": _certificates(result),
         "cost": _cost(result),
+        "n_ranked": None if best.scores is None else best.scores.n_rows,
     }
     report["warnings"] = _warnings(report)
     safe: dict[str, Any] = _safe(report)
@@ -69,7 +75,7 @@ def make_report(
 def compare_penalties(
     result: CVResult, summaries: Sequence[PenaltySummary]
 ) -> dict[str, Any] | None:
-    """How far the winner's smallest held-out error is below the next best penalty's.
+    """How far the winner's smallest held-out error (deviance) is below the next best penalty's.
 
     Both are taken at their minima, whatever the rule: it is there that a rule compares penalties
     before it trades error for fewer features. The standard error is that of the paired difference:
@@ -108,16 +114,22 @@ def compare_penalties(
 
 
 def coefficient_table(summaries: Sequence[PenaltySummary]) -> Table:
-    """Header and rows (feature, one coefficient a penalty); the intercept comes first."""
-    header = ("feature", *(s.label for s in summaries))
-    intercepts = (float(s.path.intercept[s.index]) for s in summaries)
-    columns = np.column_stack([s.coef for s in summaries])
+    """Header and rows (feature, one coefficient a penalty); the intercept comes first.
+
+    Of a multinomial model one coefficient for each penalty and class: "l1:setosa".
+    """
+    header = ["feature"]
+    for s in summaries:
+        several = s.coef.ndim == 2 and s.classes is not None
+        header += [f"{s.label}:{name}" for name in s.classes or ()] if several else [s.label]
+    intercepts = map(float, np.concatenate([np.atleast_1d(s.intercept) for s in summaries]))
+    columns = np.concatenate([np.atleast_2d(s.coef) for s in summaries]).T
     rows: list[tuple[Any, ...]] = [("(intercept)", *intercepts)]
     rows += [
         (name, *map(float, values))
         for name, values in zip(summaries[0].feature_names, columns, strict=True)
     ]
-    return header, rows
+    return tuple(header), rows
 
 
 def path_table(summaries: Sequence[PenaltySummary]) -> Table:
@@ -175,7 +187,7 @@ def _penalty(summary: PenaltySummary) -> dict[str, Any]:
         "n_alphas": len(summary.path.alphas),
         **_at(summary, summary.index),
         "certified": summary.converged,
-        "intercept": float(summary.path.intercept[summary.index]),
+        "intercept": summary.intercept.tolist(),
         "l1_norm": float(np.abs(coef).sum()),
         "l2_norm": float(np.linalg.norm(coef)),
         "max_abs_coef": float(np.abs(coef).max(initial=0.0)),
@@ -183,8 +195,24 @@ def _penalty(summary: PenaltySummary) -> dict[str, Any]:
             rule: {"index": index, **_at(summary, index)}
             for rule, index in _choices(summary).items()
         },
-        "top": [{"feature": t.name, "coef": t.coef, "size": t.size} for t in summary.top],
+        "top": [
+            {"feature": t.name, "coef": t.coef, "size": t.size}
+            | ({} if t.of_class is None else {"class": t.of_class})
+            for t in summary.top
+        ],
+        **_ranking(summary),
     }
+
+
+def _ranking(summary: PenaltySummary) -> dict[str, Any]:
+    """What the order of the test rows' predictions says of the chosen model."""
+    found, out = summary.scores, {}
+    if found is not None and len(found.rocs) > 1:
+        named = zip(summary.classes or (), found.rocs, strict=True)
+        out["auc_by_class"] = {str(c): None if r is None else r.auc for c, r in named}
+    if found is not None and found.calibration is not None:
+        out["calibration"] = asdict(found.calibration)
+    return out
 
 
 def _certificates(result: CVResult) -> dict[str, Any]:
@@ -195,13 +223,19 @@ def _certificates(result: CVResult) -> dict[str, Any]:
             for p in result.paths
         ]
     )
-    folds = result.fold_dual_gap
-    worst_fold = float(np.nanmax(folds)) if np.isfinite(folds).any() else math.nan
-    above = np.argwhere(np.fmax(full, folds) > result.tol)
+    gap = np.fmax(full, result.fold_dual_gap)
+    above = gap > result.tol
+    worst_violation = math.nan
+    if np.isfinite(result.kkt_tolerance):
+        full_violation = np.array([p.relative_violation for p in result.paths])
+        violation = np.fmax(full_violation, result.fold_kkt_violation)
+        above |= violation > result.kkt_tolerance
+        worst_violation = float(violation.max())
     return {
         "n_fits": int(full.size * (len(result.fold_weight) + 1)),
-        "worst_relative_gap": float(np.fmax(full.max(), worst_fold)),
-        "n_above_tol": len(above),
+        "worst_relative_gap": float(gap.max()),
+        "worst_relative_violation": worst_violation,
+        "n_above_tol": int(above.sum()),
         "converged": result.converged,
     }
 
@@ -223,10 +257,23 @@ def _cost(result: CVResult) -> dict[str, Any]:
 def _warnings(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the numbers must know."""
     out = []
-    if not report["certificates"]["converged"]:
+    n_above, error = report["certificates"]["n_above_tol"], words_of(report["loss"]).error
+    if not report["certificates"]["converged"] and report["loss"] == "squared":
         out.append(
-            f"{report['certificates']['n_above_tol']} of the answers have a dual gap above the "
-            f"tolerance {report['tol']:g}: raise model.tol, or raise the smallest alpha"
+            f"{n_above} of the answers have a dual gap above the tolerance {report['tol']:g}: "
+            "raise model.tol, or raise the smallest alpha"
+        )
+    elif not report["certificates"]["converged"]:
+        out.append(
+            f"{n_above} of the answers are above a tolerance (dual gap {report['tol']:g}, KKT "
+            f"violation {report['kkt_tolerance']:g}) after {report['cost']['n_passes']} passes: "
+            "raise model.max_passes, or raise the smallest alpha"
+        )
+    n_ranked = report["n_ranked"]
+    if n_ranked is not None and n_ranked < report["n_test"]:
+        out.append(
+            f"AUC, ROC and calibration are those of {n_ranked:,} of the {report['n_test']:,} test "
+            "rows, drawn by row number"
         )
     ends = [
         row["name"]
@@ -235,7 +282,7 @@ def _warnings(report: Mapping[str, Any]) -> list[str]:
     ]
     if ends:
         out.append(
-            f"{', '.join(ends)}: the smallest held-out error is at the smallest alpha, so the "
+            f"{', '.join(ends)}: the smallest held-out {error} is at the smallest alpha, so the "
             "minimum may lie beyond: lower model.alpha_min_ratio, or give model.alphas"
         )
     constant = report["constant_features"]

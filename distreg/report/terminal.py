@@ -13,10 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from distreg.report.words import Words, words_of
+
 __all__ = ["ProgressLine", "headline", "print_comparison", "print_report", "size"]
 
 PLAIN_WIDTH = 200
 WIDE = 100
+MANY_SCORES = 150
+"""Width from which more than two test scores have room beside the rest."""
 
 
 def make_console(file: TextIO) -> Console:
@@ -32,7 +36,12 @@ def print_report(report: Mapping[str, Any], file: TextIO) -> None:
     console = make_console(file)
     console.print(Text(_subject(report), style="bold"))
     console.print()
-    console.print(_table(report, console))
+    scores = _test_scores(report["penalties"], _words(report))
+    apart = len(scores) > 2 and console.width < MANY_SCORES
+    console.print(_table(report, console, [] if apart else scores))
+    if apart:
+        console.print()
+        console.print(_score_table(report, console, scores))
     console.print()
     for line in headline(report):
         console.print(Text(line))
@@ -47,20 +56,21 @@ def headline(report: Mapping[str, Any]) -> list[str]:
     """Which penalty wins, by how much, with how many features."""
     rows = {row["name"]: row for row in report["penalties"]}
     best = rows[report["winner"]]
-    features = report["n_features"]
+    features, words = report["n_features"], _words(report)
+    named = "error (MSE)" if words.measure == "MSE" else words.error
     first = (
         f"Best: {best['name']} at alpha = {_number(best['alpha'])}, "
         f"using {best['n_nonzero']:,} of {features:,} features. "
-        f"Held-out error (MSE) {_number(best['cv_mean'])}"
+        f"Held-out {named} {_number(best['cv_mean'])}"
     )
     null = report.get("null_deviance")
     explained = 1.0 - best["cv_mean"] / null if null else None
-    first += f", R2 {explained:.3f}." if explained is not None else "."
-    return [first, *_margin(report, rows)]
+    first += f", {words.explained} {explained:.3f}." if explained is not None else "."
+    return [first, *_margin(report, rows, words.error)]
 
 
-def _margin(report: Mapping[str, Any], rows: Mapping[str, Any]) -> list[str]:
-    """The distance to the next best penalty, in error and in standard errors."""
+def _margin(report: Mapping[str, Any], rows: Mapping[str, Any], error: str) -> list[str]:
+    """The distance to the next best penalty, in error (deviance) and in standard errors."""
     best, comparison = rows[report["winner"]], report["comparison"]
     least = best["choices"]["min"]
     lines = []
@@ -68,10 +78,10 @@ def _margin(report: Mapping[str, Any], rows: Mapping[str, Any]) -> list[str]:
     if report["selection"] == "1se":
         lines.append(
             "The table shows each penalty at its 1se choice: the largest alpha within one standard "
-            f"error of its smallest error (for {best['name']}, {_number(least['cv_mean'])} with "
+            f"error of its smallest {error} (for {best['name']}, {_number(least['cv_mean'])} with "
             f"{least['n_nonzero']:,} features)."
         )
-        whose = f"The smallest errors decide which penalty is best: that of {best['name']}"
+        whose = f"The smallest {error}s decide which penalty is best: that of {best['name']}"
     if comparison is None:
         return lines
     other = rows[comparison["next_best"]]
@@ -79,7 +89,7 @@ def _margin(report: Mapping[str, Any], rows: Mapping[str, Any]) -> list[str]:
     difference, ratio = comparison["difference"], comparison["difference_in_se"]
     if difference == 0:
         which = "smallest" if report["selection"] == "1se" else "held-out"
-        return [*lines, f"{other['name']} has the same {which} error with {features}."]
+        return [*lines, f"{other['name']} has the same {which} {error} with {features}."]
     far = f"{_number(abs(difference))} ({abs(100 * comparison['relative_difference']):.2g} %"
     if ratio is not None:
         far += f", {abs(ratio):.1f} standard errors of the paired difference"
@@ -90,15 +100,22 @@ def _margin(report: Mapping[str, Any], rows: Mapping[str, Any]) -> list[str]:
 def certificate_line(report: Mapping[str, Any]) -> str:
     """How far every answer is proved to be from its optimum."""
     found = report["certificates"]
+    kkt = ""
+    if found.get("worst_relative_violation") is not None:
+        kkt = (
+            f"; the largest KKT violation is {found['worst_relative_violation']:.1g} of the null "
+            f"gradient (tolerance {report['kkt_tolerance']:.0e})"
+        )
     if found["converged"]:
         return (
             f"All {found['n_fits']:,} fits are certified: their objectives are within "
             f"{found['worst_relative_gap']:.1g} of the optimum, relative to the null model "
-            f"(tolerance {report['tol']:.0e})."
+            f"(tolerance {report['tol']:.0e}){kkt}."
         )
     return (
         f"NOT all of the {found['n_fits']:,} fits are certified: the worst dual gap is "
-        f"{found['worst_relative_gap']:.1g} of the null objective (tolerance {report['tol']:.0e})."
+        f"{found['worst_relative_gap']:.1g} of the null objective (tolerance {report['tol']:.0e})"
+        f"{kkt}."
     )
 
 
@@ -120,8 +137,12 @@ def print_comparison(reports: Sequence[tuple[str, Mapping[str, Any]]], file: Tex
     table = _make_table(console)
     for heading in ("run", "best"):
         table.add_column(heading)
-    scores = _test_scores([row for _, r in reports for row in r["penalties"]])
-    for heading in ("alpha", "held-out MSE", "features", *(f"test {s}" for s in scores)):
+    scores = list(
+        dict.fromkeys(s for _, r in reports for s in _test_scores(r["penalties"], _words(r)))
+    )
+    measures = {_words(r).measure for _, r in reports}
+    held_out = f"held-out {measures.pop() if len(measures) == 1 else 'error'}"
+    for heading in ("alpha", held_out, "features", *(f"test {s}" for s in scores)):
         table.add_column(heading, justify="right")
     table.add_column("certified")
     table.add_column("passes", justify="right")
@@ -142,7 +163,9 @@ def print_comparison(reports: Sequence[tuple[str, Mapping[str, Any]]], file: Tex
     console.print(table)
     digests = {r.get("data", {}).get("digest") for _, r in reports}
     folds = {(r.get("folds"), r["n_folds"]) for _, r in reports}
-    if len(digests) > 1 or len(folds) > 1:
+    if len({_loss(r) for _, r in reports}) > 1:
+        console.print(Text("Note: these runs have other losses; their errors are not comparable"))
+    elif len(digests) > 1 or len(folds) > 1:
         console.print(
             Text("Note: these runs have other data or other folds; their errors are not comparable")
         )
@@ -218,17 +241,41 @@ def _subject(report: Mapping[str, Any]) -> str:
     target = f"{data['target']} from " if data.get("target") else ""
     folds = report.get("folds") or f"{report['n_folds']} folds"
     name = f"{report['name']}: " if report.get("name") else ""
-    return f"{name}{target}{report['n_features']:,} features, {report['n_samples']:,} rows, {folds}"
+    sizes = f"{report['n_features']:,} features, {report['n_samples']:,} rows, {folds}"
+    loss = "" if _loss(report) == "squared" else f", {_loss(report)} loss"
+    return f"{name}{target}{sizes}{loss}"
 
 
-def _table(report: Mapping[str, Any], console: Console) -> Table:
+def _loss(report: Mapping[str, Any]) -> str:
+    """Name of the loss; reports of old versions do not tell."""
+    return str(report.get("loss") or "squared")
+
+
+def _words(report: Mapping[str, Any]) -> Words:
+    return words_of(_loss(report))
+
+
+def _score_table(report: Mapping[str, Any], console: Console, scores: Sequence[str]) -> Table:
+    """Scores on the test rows, where the other table has no room for them."""
+    table = _make_table(console)
+    table.add_column("  penalty", no_wrap=True)
+    for score in scores:
+        table.add_column(f"test {score}", justify="right")
+    for row in report["penalties"]:
+        best = row["name"] == report["winner"]
+        values = (_number(row["test"].get(score), 4) for score in scores)
+        style = "bold" if best else None
+        table.add_row(f"{'*' if best else ' '} {row['name']}", *values, style=style)
+    return table
+
+
+def _table(report: Mapping[str, Any], console: Console, scores: Sequence[str]) -> Table:
     """One row a penalty; the winner is marked."""
     rows = report["penalties"]
-    scores = _test_scores(rows)
     wide = console.width >= WIDE
     table = _make_table(console)
     table.add_column("  penalty", no_wrap=True)
-    for heading in ("alpha", "held-out MSE", "features"):
+    for heading in ("alpha", f"held-out {_words(report).measure}", "features"):
         table.add_column(heading, justify="right", no_wrap=True)
     if wide:
         table.add_column("stability", justify="right", no_wrap=True)
@@ -277,10 +324,10 @@ def _with_error(row: Mapping[str, Any], console: Console) -> str:
     return f"{_number(row['cv_mean'])} {sign} {row['cv_se']:.2g}"
 
 
-def _test_scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _test_scores(rows: Sequence[Mapping[str, Any]], words: Words) -> list[str]:
     """Names of test scores that are shown."""
     known = {score for row in rows for score in row["test"]}
-    return [score for score in ("rmse", "r2") if score in known]
+    return [score for score in words.scores if score in known]
 
 
 def _number(value: float | None, digits: int = 5) -> str:

@@ -10,39 +10,48 @@ from distreg.report.summary import PenaltySummary
 __all__ = ["describe"]
 
 N_NAMED = 10
+NOTED = {"squared": ("r2",)}
+"""Test scores in the table, where not all of the loss's."""
+
+SYMBOLS = {"r2": "R²", "d2": "D²", "auc": "AUC", "log_loss": "log loss"}
 
 
 def describe(best: PenaltySummary, summaries: Sequence[PenaltySummary]) -> str:
     """Markdown: the model of `best`, all penalties side by side, its largest coefficients."""
-    i = best.index
+    i, words = best.index, best.words
     count = int(best.path.n_nonzero[i])
+    scores = NOTED.get(best.loss, words.scores)
+    shown = [score for score in scores if any(score in s.test for s in summaries)]
+    heads = ["penalty", "alpha", f"held-out {words.measure}", "features"]
+    heads += [*(f"test {SYMBOLS.get(score, score)}" for score in shown), "dual gap"]
     lines = [
         f"**{best.label}** with alpha = {best.alpha:.4g} (rule: {best.rule}): "
         f"{count:,} of {best.n_features:,} features"
-        + (f", held-out MSE {_error(best)}." if best.has_folds else "."),
+        + (f", held-out {words.measure} {_error(best)}." if best.has_folds else "."),
         "",
-        "| penalty | alpha | held-out MSE | features | test R² | dual gap |",
-        "|---|---|---|---|---|---|",
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
     ]
     for s in summaries:
-        test = f"{s.test['r2'][s.index]:.4f}" if "r2" in s.test else ""
+        test = "".join(f"{s.test[score][s.index]:.4f} | " for score in shown)
         gap = s.path.dual_gap[s.index] / (s.path.null_objective or 1.0)
         certified = "" if s.converged else " (above tolerance)"
         name = f"**{s.label}**" if s.winner else s.label
         lines.append(
             f"| {name} | {s.alpha:.4g} | {_error(s)} | {int(s.path.n_nonzero[s.index]):,} "
-            f"| {test} | {gap:.1e}{certified} |"
+            f"| {test}{gap:.1e}{certified} |"
         )
     if best.top:
+        change = words.changed(best.classes)
         lines += [
             "",
-            "Largest coefficients (change of the prediction for one standard deviation):",
+            f"Largest coefficients (change of the {change} for one standard deviation):",
             "",
             "| feature | per sd | coefficient |",
             "|---|---|---|",
         ]
         for t in best.top[:N_NAMED]:
-            name = t.name.replace("|", "\\|").replace("`", "'")
+            name = t.title.replace("|", "\\|").replace("`", "'")
             lines.append(f"| `{name[:80]}` | {t.size:+.4g} | {t.coef:+.4g} |")
     return "\n".join(lines)
 
