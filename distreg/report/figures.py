@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from distreg.report import style
+from distreg.report import scorefigures, style
 from distreg.report.style import COLOURS, GREY, INK
-from distreg.report.summary import PenaltySummary
+from distreg.report.summary import PenaltySummary, penalty_title
 
 __all__ = [
     "coefficient_path",
@@ -41,21 +41,40 @@ def save_figures(summaries: Sequence[PenaltySummary], folder: Path) -> dict[str,
     -------
     dict
         Relative name ("comparison.png", "l1/cv_curve.png") to path. Figures that need a
-        cross-validation curve, or a sparse path, are left out where there is none.
+        cross-validation curve, a sparse path, or classes of test rows, are left out where there
+        are none.
     """
-    drawn: dict[str, Path] = {}
-    if len(summaries) > 1 and all(s.has_folds for s in summaries):
-        drawn["comparison.png"] = _save(comparison(summaries), folder / "comparison.png")
+    figures: dict[str, Figure] = {}
+    several = len(summaries) > 1
+    if several and all(s.has_folds for s in summaries):
+        figures["comparison"] = comparison(summaries)
+    if several and all(scorefigures.has_roc(s) for s in summaries):
+        figures["roc"] = scorefigures.rocs(summaries)
+    if several and all(scorefigures.has_calibration(s) for s in summaries):
+        figures["calibration"] = scorefigures.calibrations(summaries)
+    drawn = {f"{name}.png": _save(each, folder / f"{name}.png") for name, each in figures.items()}
     for summary in summaries:
-        figures = {"coefficient_path": coefficient_path, "top_coefficients": top_coefficients}
-        if summary.has_folds:
-            figures["cv_curve"] = cv_curve
-        if summary.has_folds and summary.l1_ratio > 0:
-            figures["sparsity_error"] = sparsity_error
-        for name, draw in figures.items():
+        for name, draw in _own_figures(summary).items():
             file = f"{summary.label}/{name}.png"
             drawn[file] = _save(draw(summary), folder / file)
     return drawn
+
+
+def _own_figures(summary: PenaltySummary) -> dict[str, Callable[[PenaltySummary], Figure]]:
+    """Figures of one penalty."""
+    figures: dict[str, Callable[[PenaltySummary], Figure]] = {
+        "coefficient_path": coefficient_path,
+        "top_coefficients": top_coefficients,
+    }
+    if summary.has_folds:
+        figures["cv_curve"] = cv_curve
+    if summary.has_folds and summary.l1_ratio > 0:
+        figures["sparsity_error"] = sparsity_error
+    if scorefigures.has_roc(summary):
+        figures["roc"] = scorefigures.roc
+    if scorefigures.has_calibration(summary):
+        figures["calibration"] = scorefigures.calibration
+    return figures
 
 
 def coefficient_path(summary: PenaltySummary) -> Figure:
@@ -63,7 +82,7 @@ def coefficient_path(summary: PenaltySummary) -> Figure:
     figure = style.new_figure()
     ax = figure.add_subplot()
     alphas = summary.path.alphas
-    size = summary.path.coef * summary.feature_sd
+    size = (summary.path.coef * summary.feature_sd).reshape(len(alphas), -1)
     drawn, labelled = _largest_lines(size, summary.index)
     for j in drawn:
         if j not in labelled:
@@ -76,23 +95,23 @@ def coefficient_path(summary: PenaltySummary) -> Figure:
     style.clean_axes(ax)
     style.alpha_axis(ax, alphas)
     ax.margins(y=0.08)
-    names = [summary.feature_names[j] for j in labelled]
+    names = [_line_name(summary, j) for j in labelled]
     if labelled:
         style.end_labels(ax, size[-1, labelled], names, colours)
     style.mark_choices(ax, alphas, summary.index_min, summary.index_1se)
     ax.set_ylabel("coefficient x standard deviation")
-    hidden = summary.n_features - len(labelled)
+    hidden = size.shape[1] - len(labelled)
     others = f"; {hidden} others in grey" if hidden else ""
     style.figure_heading(
         figure,
-        f"{_title(summary)}: coefficients along the path",
+        f"{penalty_title(summary)}: coefficients along the path",
         f"named: the largest at the chosen alpha ({summary.rule}) first{others}",
     )
     return figure
 
 
 def cv_curve(summary: PenaltySummary) -> Figure:
-    """Held-out error with one standard error, both choices, and the number of features."""
+    """Held-out error (deviance) with one standard error, both choices, number of features."""
     figure = style.new_figure()
     ax = figure.add_subplot()
     alphas, mean, se = summary.path.alphas, summary.cv_mean, np.nan_to_num(summary.cv_se)
@@ -103,20 +122,20 @@ def cv_curve(summary: PenaltySummary) -> Figure:
     style.mark_choices(ax, alphas, summary.index_min, summary.index_1se)
     for index, face in ((summary.index_min, INK), (summary.index_1se, "white")):
         ax.plot(alphas[index], mean[index], "o", color=INK, markerfacecolor=face, markersize=6)
-    ax.set_ylabel("held-out error (MSE)")
+    ax.set_ylabel(f"held-out {summary.words.axis}")
     _nonzero_axis(ax, summary)
     i = summary.index
     style.figure_heading(
         figure,
-        f"{_title(summary)}: cross-validation",
+        f"{penalty_title(summary)}: cross-validation",
         f"chosen ({summary.rule}): alpha = {summary.alpha:.4g}, {_features(summary)}, "
-        f"error {mean[i]:.5g} ± {se[i]:.3g} (band: one standard error)",
+        f"{summary.words.error} {mean[i]:.5g} ± {se[i]:.3g} (band: one standard error)",
     )
     return figure
 
 
 def sparsity_error(summary: PenaltySummary) -> Figure:
-    """Held-out error against the number of features, along the path."""
+    """Held-out error (deviance) against the number of features, along the path."""
     figure = style.new_figure(6.8, 4.6)
     ax = figure.add_subplot()
     _sparsity_line(ax, summary, COLOURS[0])
@@ -142,11 +161,12 @@ def sparsity_error(summary: PenaltySummary) -> Figure:
             zorder=6,
         )
     ax.set_xlabel(f"features with a coefficient (of {summary.n_features:,})")
-    ax.set_ylabel("held-out error (MSE)")
+    ax.set_ylabel(f"held-out {summary.words.axis}")
     style.figure_heading(
         figure,
-        f"{_title(summary)}: what each feature buys",
-        "held-out error with one standard error, from the strongest to the weakest penalty",
+        f"{penalty_title(summary)}: what each feature buys",
+        f"held-out {summary.words.error} with one standard error, from the strongest to the "
+        "weakest penalty",
     )
     return figure
 
@@ -174,7 +194,7 @@ def top_coefficients(summary: PenaltySummary) -> Figure:
     ax.grid(visible=False, axis="y")
     ax.grid(visible=True, axis="x", color="#ECECEC")
     ax.set_yticks(places)
-    ax.set_yticklabels(style.shorten([t.name for t in top], 34), parse_math=False)
+    ax.set_yticklabels(style.shorten([t.title for t in top], 34), parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.invert_yaxis()
     low, high = sizes.min(initial=0.0), sizes.max(initial=0.0 if top else 1.0)
@@ -182,7 +202,9 @@ def top_coefficients(summary: PenaltySummary) -> Figure:
     ax.set_xlim(low - (room if low < 0 else 0.0), high + (room if high > 0 else 0.0))
     ax.axvline(0, color=GREY, linewidth=0.9)
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel("change of the prediction for one standard deviation of the feature")
+    change = style.shorten([summary.words.changed(summary.classes)], 44)[0]
+    label = f"change of the {change} for one standard deviation of the feature"
+    ax.set_xlabel(label, parse_math=False)
     more = summary.path.n_nonzero[summary.index] - len(top)
     rest = f"; {more:,} smaller ones not shown" if more > 0 else ""
     if not top:
@@ -190,14 +212,14 @@ def top_coefficients(summary: PenaltySummary) -> Figure:
         ax.text(0.5, 0.5, "no feature has a coefficient", transform=ax.transAxes, ha="center")
     style.figure_heading(
         figure,
-        f"{_title(summary)}: largest coefficients",
+        f"{penalty_title(summary)}: largest coefficients",
         f"alpha = {summary.alpha:.4g} ({summary.rule}); numbers: raw coefficients{rest}",
     )
     return figure
 
 
 def comparison(summaries: Sequence[PenaltySummary]) -> Figure:
-    """All penalties together: curves, error against features, and the chosen models."""
+    """All penalties together: curves, error (deviance) against features, chosen models."""
     figure = style.new_figure(11.5, 4.9 + 0.22 * max(0, len(summaries) - 4))
     axes = figure.subplots(1, 3, width_ratios=[1.15, 1.15, 1.0])
     colours = {s.label: COLOURS[k % len(COLOURS)] for k, s in enumerate(summaries)}
@@ -221,7 +243,7 @@ def _curves_panel(ax: Axes, summaries: Sequence[PenaltySummary], colours: dict[s
     style.clean_axes(ax)
     style.alpha_axis(ax, np.concatenate([s.path.alphas / s.path.alphas[0] for s in summaries]))
     ax.set_xlabel("alpha / largest alpha  (strong to weak)")
-    ax.set_ylabel("held-out error (MSE)")
+    ax.set_ylabel(f"held-out {summaries[0].words.axis}")
     style.heading(ax, "Curves", f"dots: chosen by {summaries[0].rule}")
 
 
@@ -243,14 +265,15 @@ def _sparsity_panel(ax: Axes, summaries: Sequence[PenaltySummary], colours: dict
 def _chosen_panel(ax: Axes, summaries: Sequence[PenaltySummary], colours: dict[str, str]) -> None:
     """Error of the chosen models with standard errors, best first."""
     ranked = sorted(summaries, key=lambda s: float(s.cv_mean[s.index]))
+    score, factor = ranked[0].words.test
     for place, s in enumerate(ranked):
         mean, se = float(s.cv_mean[s.index]), float(np.nan_to_num(s.cv_se[s.index]))
         ax.errorbar(
             mean, place, xerr=se, fmt="o", color=colours[s.label], markersize=7, capsize=3,
             linewidth=1.6,
         )  # fmt: skip
-        if "mse" in s.test:
-            ax.plot(float(s.test["mse"][s.index]), place, "D", color=colours[s.label],
+        if score in s.test:
+            ax.plot(factor * float(s.test[score][s.index]), place, "D", color=colours[s.label],
                     markerfacecolor="white", markersize=5.5)  # fmt: skip
         ax.annotate(
             f"{s.label}{' (best)' if s.winner else ''}: {_features(s)}", (0, place),
@@ -265,8 +288,8 @@ def _chosen_panel(ax: Axes, summaries: Sequence[PenaltySummary], colours: dict[s
     ax.margins(x=0.08)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel("error (MSE)")
-    tested = any("mse" in s.test for s in ranked)
+    ax.set_xlabel(ranked[0].words.axis)
+    tested = any(score in s.test for s in ranked)
     style.heading(ax, "Chosen models", "dot: held-out" + (", diamond: test rows" * tested))
 
 
@@ -293,6 +316,13 @@ def _nonzero_axis(ax: Axes, summary: PenaltySummary) -> None:
     top.spines["top"].set_visible(False)
 
 
+def _line_name(summary: PenaltySummary, j: int) -> str:
+    """Feature of the j-th line, and its class if there are several lines a feature."""
+    of, feature = divmod(j, summary.n_features)
+    name = summary.feature_names[feature]
+    return name if summary.coef.ndim == 1 else f"{name} ({(summary.classes or ())[of]})"
+
+
 def _largest_lines(size: np.ndarray, index: int) -> tuple[np.ndarray, list[int]]:
     """Features to draw; and to name, the largest at `index`, then the largest anywhere."""
     anywhere = np.abs(size).max(axis=0)
@@ -302,14 +332,6 @@ def _largest_lines(size: np.ndarray, index: int) -> tuple[np.ndarray, list[int]]
     order = np.lexsort((-anywhere, -here))[:N_LABELLED]
     named = [int(j) for j in order if anywhere[j] > 0]
     return drawn, named
-
-
-def _title(summary: PenaltySummary) -> str:
-    if summary.l1_ratio == 1.0:
-        return "L1"
-    if summary.l1_ratio == 0.0:
-        return "L2"
-    return f"Elastic Net {summary.l1_ratio:g}"
 
 
 def _features(summary: PenaltySummary) -> str:

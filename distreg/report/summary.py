@@ -16,8 +16,14 @@ from distreg.result import CVResult
 from distreg.selection import RULES, Selected, select
 
 __all__ = [
-    "PenaltySummary", "TopCoefficient", "penalty_label", "summarise", "winner_of", "with_scores",
-]  # fmt: skip
+    "PenaltySummary",
+    "TopCoefficient",
+    "penalty_label",
+    "penalty_title",
+    "summarise",
+    "winner_of",
+    "with_scores",
+]
 
 N_TOP = 20
 
@@ -208,6 +214,13 @@ def penalty_label(l1_ratio: float) -> str:
     if l1_ratio == 1.0:
         return "l1"
     return "l2" if l1_ratio == 0.0 else f"elasticnet_{l1_ratio:g}"
+
+
+def penalty_title(summary: PenaltySummary) -> str:
+    """Name of a penalty for people: "L1", "L2", "Elastic Net 0.5"."""
+    if summary.l1_ratio == 1.0:
+        return "L1"
+    return "L2" if summary.l1_ratio == 0.0 else f"Elastic Net {summary.l1_ratio:g}"
 
 
 def summarise(

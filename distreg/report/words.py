@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Words", "words_of"]
+__all__ = ["Words", "class_name", "words_of"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Words:
 
     def changed(self, classes: Sequence[Any] | None) -> str:
         """What a coefficient changes."""
-        return self.change.format(*(classes or ("", "class 1"))[1:2])
+        return self.change.format(class_name((classes or (0, 1))[1]))
 
 
 WORDS = {
@@ -85,6 +85,11 @@ WORDS = {
         ("squared_hinge", 2.0),
     ),
 }
+
+
+def class_name(label: Any) -> str:
+    """A class in a sentence: "late", "class 1"."""
+    return label if isinstance(label, str) and label.strip("0123456789.-") else f"class {label}"
 
 
 def words_of(loss: str) -> Words:
