@@ -17,7 +17,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Issue", "Layout", "Moments", "merge", "move_centre"]
+__all__ = [
+    "NO_ROWS",
+    "Issue",
+    "Layout",
+    "Moments",
+    "describe_issues",
+    "describe_overflow",
+    "join_issues",
+    "merge",
+    "move_centre",
+]
+
+NO_ROWS = (
+    "a training set has no rows with a positive weight; use fewer folds, or give some of its rows "
+    "a weight"
+)
 
 
 @dataclass(frozen=True)
@@ -203,9 +218,7 @@ def merge(left: Moments, right: Moments) -> Moments:
                 left.sparse_centre[cell] = right.sparse_centre[cell]
                 left.y_centre[cell] = right.y_centre[cell]
             left.add_cell(int(cell), right)
-    for key, issue in right.issues.items():
-        seen = left.issues.get(key)
-        left.issues[key] = issue if seen is None else _join(seen, issue)
+    join_issues(left.issues, right.issues)
     return left
 
 
@@ -236,7 +249,51 @@ def _move_rows(matrix: np.ndarray, delta: np.ndarray, missing: np.ndarray, start
     matrix[missing] -= absent
 
 
+def join_issues(left: dict[tuple[str, str], Issue], right: dict[tuple[str, str], Issue]) -> None:
+    """Add the defects `right` to `left`."""
+    for key, issue in right.items():
+        seen = left.get(key)
+        left[key] = issue if seen is None else _join(seen, issue)
+
+
 def _join(a: Issue, b: Issue) -> Issue:
     """One issue for both; `a` and `b` concern the same column and kind."""
     first = a if a.first_row <= b.first_row else b
     return Issue(a.column, a.kind, first.first_row, a.count + b.count, first.source)
+
+
+def describe_issues(issues: list[Issue]) -> str:
+    """One message for all issues; the first ten by name."""
+    issues.sort(key=lambda issue: (issue.first_row, issue.column))
+    lines = []
+    for issue in issues[:10]:
+        what = {"missing": "missing (NaN)", "infinite": "infinite", "negative": "negative"}
+        where = f" ({issue.source})" if issue.source else ""
+        values = "value" if issue.count == 1 else "values"
+        lines.append(
+            f"{issue.column}: {issue.count} {what[issue.kind]} {values}, "
+            f"first in row {issue.first_row}{where}"
+        )
+    more = f"\n  and {len(issues) - 10} more columns" if len(issues) > 10 else ""
+    kinds = {issue.kind for issue in issues}
+    columns = {issue.column for issue in issues}
+    advice = "Every value must be finite"
+    if "missing" in kinds and columns - {"target", "weight", "offset"}:
+        advice += '; missing feature values can be filled or dropped: missing="mean" or "drop"'
+    weights = "weights"
+    if "weight" in columns:
+        advice += "; sample weights must be finite and not negative"
+    if ("target", "negative") in {(issue.column, issue.kind) for issue in issues}:
+        advice += "; a target that counts must not be negative"
+        weights = "values"
+    return f"the input contains NaN, infinity or negative {weights}.\n  " + (
+        "\n  ".join(lines) + more + f"\n{advice}."
+    )
+
+
+def describe_overflow(labels: list[str], overflow: np.ndarray) -> str:
+    """Message for columns whose sum of squares is infinite; `overflow` is a mask of `labels`."""
+    return (
+        f"{labels[int(np.argmax(overflow))]}: the sum of squares overflows, some values are larger "
+        f"than about 1e150 ({int(overflow.sum())} such columns). Divide the column by a constant."
+    )

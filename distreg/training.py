@@ -13,7 +13,15 @@ from distreg.data.block import Block, Group
 from distreg.exceptions import DataError
 from distreg.kernels.accumulate import Accumulator
 from distreg.kernels.tiles import mirror_lower
-from distreg.moments import Issue, Layout, Moments, merge, move_centre
+from distreg.moments import (
+    NO_ROWS,
+    Layout,
+    Moments,
+    describe_issues,
+    describe_overflow,
+    merge,
+    move_centre,
+)
 from distreg.passes import Reduction
 
 if TYPE_CHECKING:
@@ -159,10 +167,7 @@ class CellMoments:
         """
         p, chosen = self.n_features, np.flatnonzero(cells & (self.count > 0))
         if chosen.size == 0:
-            raise DataError(
-                "a training set has no rows with a positive weight; use fewer folds, or give some "
-                "of its rows a weight"
-            )
+            raise DataError(NO_ROWS)
         centres = np.column_stack([self.centre[chosen], self.y_centre[chosen]])
         weight = self.gram[chosen, -1, -1]
         sums = np.column_stack([self.gram[chosen, :p, -1], self.gram[chosen, -2, -1]])
@@ -261,16 +266,12 @@ def _chunk(
 def finalize_moments(names: tuple[str, ...], state: Moments) -> CellMoments:
     """Check the state and put its parts together, dense features first."""
     if state.issues:
-        raise DataError(_describe(list(state.issues.values())))
+        raise DataError(describe_issues(list(state.issues.values())))
     gram = _assemble(state) if state.layout.n_sparse else state.dense
     overflow = ~np.isfinite(np.diagonal(gram, axis1=1, axis2=2)).all(axis=0)
     if overflow.any():
         labels = [*names, *(names[j] for j in state.missing), "target", "weight"]
-        column = labels[int(np.argmax(overflow))]
-        raise DataError(
-            f"{column}: the sum of squares overflows, some values are larger than about 1e150 "
-            f"({int(overflow.sum())} such columns). Divide the column by a constant."
-        )
+        raise DataError(describe_overflow(labels, overflow))
     return CellMoments(
         centre=np.concatenate([np.nan_to_num(state.centre), state.sparse_centre], axis=1),
         y_centre=state.y_centre,
@@ -292,28 +293,3 @@ def _assemble(state: Moments) -> np.ndarray:
         mirror_lower(state.sparse[cell])
         gram[cell, d : d + s, d : d + s] = state.sparse[cell]
     return gram
-
-
-def _describe(issues: list[Issue]) -> str:
-    """One message for all issues; the first ten by name."""
-    issues.sort(key=lambda issue: (issue.first_row, issue.column))
-    lines = []
-    for issue in issues[:10]:
-        what = {"missing": "missing (NaN)", "infinite": "infinite", "negative": "negative"}
-        where = f" ({issue.source})" if issue.source else ""
-        values = "value" if issue.count == 1 else "values"
-        lines.append(
-            f"{issue.column}: {issue.count} {what[issue.kind]} {values}, "
-            f"first in row {issue.first_row}{where}"
-        )
-    more = f"\n  and {len(issues) - 10} more columns" if len(issues) > 10 else ""
-    kinds = {issue.kind for issue in issues}
-    columns = {issue.column for issue in issues}
-    advice = "Every value must be finite"
-    if "missing" in kinds and columns - {"target", "weight", "offset"}:
-        advice += '; missing feature values can be filled or dropped: missing="mean" or "drop"'
-    if "weight" in columns:
-        advice += "; sample weights must be finite and not negative"
-    return "the input contains NaN, infinity or negative weights.\n  " + (
-        "\n  ".join(lines) + more + f"\n{advice}."
-    )

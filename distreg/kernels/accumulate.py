@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -10,7 +9,8 @@ from scipy import sparse
 
 from distreg.data.block import Block
 from distreg.kernels import centres, tiles
-from distreg.moments import Issue, Layout, Moments
+from distreg.kernels.issues import bad_weight, note
+from distreg.moments import Layout, Moments
 
 __all__ = ["Accumulator"]
 
@@ -55,7 +55,7 @@ class Accumulator:
             self._add(block, cells)
 
     def _add(self, block: Block, cells: np.ndarray) -> None:
-        if _bad_weight(block.weight):
+        if bad_weight(block.weight):
             self._note(block)
             return
         if self._fill and block.dense.shape[1]:
@@ -150,47 +150,4 @@ class Accumulator:
         return self._memories[use][:size].reshape(shape, order=order)
 
     def _note(self, block: Block) -> None:
-        """Name every defect of a block whose sums are not finite or whose weights are not valid."""
-        issues = self._moments.issues
-        columns: list[tuple[str, np.ndarray]] = [("target", block.y)]
-        if block.weight is not None:
-            columns.append(("weight", block.weight))
-        if block.offset is not None:
-            columns.append(("offset", block.offset))
-        for j in np.flatnonzero(~np.isfinite(block.dense.sum(axis=0, dtype=np.float64))):
-            columns.append((self._names[j], np.asarray(block.dense[:, j])))
-        if block.sparse is not None and not np.isfinite(block.sparse.data).all():
-            columns.extend(_sparse_columns(block.sparse, self._names[self._layout.n_dense :]))
-        fillable = set(self._names[: self._layout.n_dense])
-        for name, values in columns:
-            found = {"infinite": np.isinf(values)}
-            if not (self._fill and name in fillable):
-                found["missing"] = np.isnan(values)
-            if name == "weight":
-                found["negative"] = values < 0
-            for kind, mask in found.items():
-                if mask.any():
-                    self._record(issues, block, name, kind, mask)
-
-    @staticmethod
-    def _record(
-        issues: dict[tuple[str, str], Issue], block: Block, name: str, kind: str, mask: np.ndarray
-    ) -> None:
-        first, count = int(block.row[np.argmax(mask)]), int(mask.sum())
-        seen = issues.get((name, kind))
-        if seen is None:
-            issues[name, kind] = Issue(name, kind, first, count, block.source)
-        else:
-            issues[name, kind] = Issue(name, kind, seen.first_row, seen.count + count, seen.source)
-
-
-def _bad_weight(weight: np.ndarray | None) -> bool:
-    return weight is not None and not bool(np.all((weight >= 0) & np.isfinite(weight)))
-
-
-def _sparse_columns(
-    matrix: sparse.csr_array, names: tuple[str, ...]
-) -> Iterator[tuple[str, np.ndarray]]:
-    bad = np.unique(matrix.indices[~np.isfinite(matrix.data)])
-    for j in bad:
-        yield names[j], matrix[:, [j]].toarray().ravel()
+        note(self._moments.issues, block, self._names, fill=self._fill)
