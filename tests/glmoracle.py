@@ -143,13 +143,29 @@ def violation(
 ) -> float:
     """KKT violation, in units of the gradient of the features divided by their sd."""
     lasso, ridge = strengths(glm, alpha, l1_ratio)
-    g, g0 = gradients(glm, coef, intercept)
+    g, _ = gradients(glm, coef, profiled(glm, coef, intercept))
     w = np.atleast_2d(np.asarray(coef, L))
     zero = np.maximum(np.abs(g) - lasso, 0)
     off = np.where(w == 0, zero, np.abs(g - ridge * w - lasso * np.sign(w)))
     sd = np.sqrt(glm.weight @ (glm.X - glm.weight @ glm.X / glm.weight.sum()) ** 2 / glm.weight.sum())
     off = np.where(sd > 0, off / np.where(sd > 0, sd, 1), 0)
-    return float(max(off.max(), np.abs(g0).max() if glm.fit_intercept else 0))
+    return float(off.max())
+
+
+def profiled(glm: GLM, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    """The best intercept for given coefficients, from a near one: Newton's method."""
+    single = glm.n_classes == 1
+    best = np.atleast_1d(np.asarray(intercept, L)).copy()
+    for _ in range(200 if glm.fit_intercept else 0):
+        _, g0 = gradients(glm, coef, best[0] if single else best)
+        if np.abs(g0).max() < L(1e-17):
+            break
+        if single:
+            up = best[0] + L(1e-7)
+            best += g0 * L(1e-7) / (g0 - gradients(glm, coef, up)[1])
+        else:
+            best += g0  # curvature is at most 1/2
+    return best[0] if single else best
 
 
 def gap(
@@ -157,27 +173,12 @@ def gap(
 ) -> float:
     """Duality gap: the primal value minus the dual value of the best scaled residual.
 
-    The residual is first made feasible for the intercept by an exact intercept.
+    The residual is that of the best intercept, so that it is feasible.
     """
-    intercept = np.atleast_1d(np.asarray(intercept, L)).copy()
-    for _ in range(50 if glm.fit_intercept else 0):
-        eta = eta_of(glm, coef, intercept if glm.n_classes > 1 else intercept[0])
-        u = -slope(glm, eta).reshape(len(glm.y), -1)
-        g0 = glm.weight @ u / glm.weight.sum()
-        if np.abs(g0).max() < L(1e-18):
-            break
-        step = L(1e-6)
-        up = intercept + step
-        if glm.n_classes > 1:
-            h = np.abs(u) * (1 - np.abs(u))
-            intercept += g0 / np.maximum(glm.weight @ h / glm.weight.sum(), L(1e-9)) / 2
-        else:
-            g_up = glm.weight @ -slope(glm, eta_of(glm, coef, up[0])) / glm.weight.sum()
-            intercept += g0 * step / (g0 - g_up)
-    used = intercept if glm.n_classes > 1 else intercept[0]
     lasso, ridge = strengths(glm, alpha, l1_ratio)
-    u = -slope(glm, eta_of(glm, coef, used)).reshape(len(glm.y), -1)
-    g = (glm.weight[:, None] * u / glm.weight.sum()).T @ glm.X
+    u = -slope(glm, eta_of(glm, coef, profiled(glm, coef, intercept))).reshape(len(glm.y), -1)
+    centre = glm.weight @ glm.X / glm.weight.sum() if glm.fit_intercept else 0
+    g = (glm.weight[:, None] * u / glm.weight.sum()).T @ (glm.X - centre)
     s = L(1)
     if l1_ratio == 1.0:
         s = min(L(1), (lasso / np.maximum(np.abs(g), L(1e-300))).min())
@@ -185,9 +186,7 @@ def gap(
     offset = glm.offset[:, None] * np.ones_like(u) if glm.n_classes > 1 else glm.offset
     dual = glm.weight @ (conjugate(glm, v) - (v * offset).reshape(len(glm.y), -1).sum(axis=1))
     dual = -dual / glm.weight.sum()
-    excess = np.maximum(np.abs(s * g) - lasso, 0)
     if l1_ratio < 1.0:
-        dual -= (excess**2 / (2 * ridge)).sum()
-    # the coefficients handed out, with the intercept handed out
-    given = intercept if glm.n_classes > 1 else intercept[0]
-    return float(objective(glm, coef, given, alpha, l1_ratio) - dual)
+        excess = np.maximum(np.abs(s * g) - lasso, 0)
+        dual -= (excess**2 / (2 * np.where(ridge > 0, ridge, 1))).sum()
+    return float(objective(glm, coef, intercept, alpha, l1_ratio) - dual)

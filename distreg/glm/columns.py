@@ -186,21 +186,29 @@ def values_in(problem: Problem, s: int, found: Evaluation) -> Values:
 
 
 def certified(
-    problem: Problem, fits: Fits, chosen: np.ndarray, coef: np.ndarray, values: Values
+    problem: Problem,
+    fits: Fits,
+    chosen: np.ndarray,
+    coef: np.ndarray,
+    values: Values,
+    lean: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Objective, KKT violation and duality gap of the fits `chosen` at `coef` (n, C p).
 
-    The unpenalised coefficients should have no gradient; what they have is counted as the decrease
-    that a Newton step would bring, twice, which bounds the true one near the optimum.
+    The intercepts should have no gradient. What they have is moved into a change of the residuals
+    in proportion to their curvature, as a step of the intercepts would do: `lean` (n, C p) is what
+    that takes from the gradient, and half the decrease of such a step what it adds to the gap (we
+    count twice that).
     """
     lasso, ridge = fits.strengths(problem, chosen)
     sets = np.unravel_index(chosen, fits.shape)[0]
-    violation = penalties.distance(coef, values.grad, lasso, ridge).max(axis=1, initial=0.0)
+    grad = values.grad - lean
+    violation = penalties.distance(coef, grad, lasso, ridge).max(axis=1, initial=0.0)
     objective = values.loss + penalties.value(coef, lasso, ridge)
     weight = np.array([problem.weight(s) for s in sets])
     saturated = np.array([problem.saturated(s) for s in sets])
     gap = fenchel_gap(
-        coef, values.grad, lasso, ridge, values.scores.chi2 / weight, values.loss - saturated
+        coef, grad, lasso, ridge, values.scores.chi2 / weight, values.loss - saturated
     )
     if problem.fit_intercept:
         size = np.abs(values.grad_intercept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,10 +99,8 @@ def _grids(problem: Problem, nulls: NullModels, options: PathOptions) -> np.ndar
     if options.alphas is not None:
         return np.array(as_grids(options))
     full = problem.sets[0]
-    curvature = problem.loss.curvature(np.array([1.0]), nulls.intercept[:1, 0])
-    if problem.n_classes > 1:
-        share = full.summary.target
-        curvature = np.array([float(np.max(share * (1.0 - share)))])
+    eta = nulls.intercept[:1] if problem.n_classes > 1 else nulls.intercept[:1, 0]
+    curvature = float(np.max(problem.loss.curvature(np.array([1.0]), eta)))
     return np.array(
         [
             alpha_grid(
@@ -112,7 +110,7 @@ def _grids(problem: Problem, nulls: NullModels, options: PathOptions) -> np.ndar
                 ratio,
                 options.n_alphas,
                 options.alpha_min_ratio,
-                curvature=float(curvature[0]),
+                curvature=curvature,
                 many_rows=full.summary.n_rows > problem.n_features,
             )
             for ratio in options.l1_ratios
@@ -164,7 +162,7 @@ def _start(
     small.coef[:], small.intercept[:] = columns.coef, columns.intercept
     evaluate = evaluate_on(sample, runner.n_threads)
     driver = Lockstep(small, evaluate, nulls.unit, nulls.objective, runner.n_threads, n_anchors=3)
-    aim = replace(tolerance, violation=0.3 * tolerance.violation) if sample.whole else ROUGH
+    aim = Tolerance(0.3 * tolerance.violation, 0.3 * tolerance.gap) if sample.whole else ROUGH
     n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if sample.whole else 1
     grid = np.arange(fits.size).reshape(fits.shape)
     bounds = np.unique(np.linspace(0, n_alphas, SAMPLE_CHUNKS + 1).astype(int))

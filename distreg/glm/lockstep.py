@@ -10,10 +10,14 @@ import numpy as np
 
 from distreg.evaluation import Curvature, Evaluate
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
-from distreg.glm.metric import Metric, metric_of, mixed
+from distreg.glm.metric import Metric, follow_of, metric_of, mixed
 from distreg.solvers.newton import newton_step
 
 __all__ = ["Lockstep", "Tolerance"]
+
+POOR_CONTRACTION = 0.3
+"""Share of the violation that a step with fresh curvature of the full data may leave; training sets
+with many worse columns get curvature of their own."""
 
 PATIENCE, SLOW_SHARE = 2.0, 0.1
 """Steps that columns may still need, and the share that may need more, before the curvature is
@@ -89,6 +93,7 @@ class Lockstep:
         self._trial_intercept = columns.intercept.copy()
         self._promised = np.zeros(n)
         self._damping = np.ones(n)
+        self._own: set[int] = set()
         self._length = np.zeros(self.fits.shape[1:])
         self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
 
@@ -120,7 +125,7 @@ class Lockstep:
         self, fits: np.ndarray, tolerance: Tolerance, max_evaluations: int, anchors: bool = True
     ) -> int:
         """Evaluate and step until `fits` are done, or `max_evaluations` are used up."""
-        wanted, used = anchors, 0
+        wanted, fresh, used = anchors, False, 0
         while used < max_evaluations:
             active = fits[~self.columns.done[fits]]
             if active.size == 0:
@@ -133,7 +138,10 @@ class Lockstep:
             kept = np.isin(evaluated, active)
             values = values_of(self.problem, self._sets[evaluated], found)
             self._take(active, _subset(values, kept), tolerance)
-            wanted = self._is_slow(active, before, tolerance)
+            slow, misled = self._slow_sets(active, before, tolerance)
+            if fresh:
+                self._own.update(misled - {0})
+            wanted, fresh = bool(slow), wanted
             self.step(fits[~self.columns.done[fits]])
         return used
 
@@ -205,7 +213,7 @@ class Lockstep:
         """Accept the trial points that lower the objective enough; shorten the others' steps."""
         columns = self.columns
         objective, violation, gap = certified(
-            self.problem, self.fits, fits, self._trial[fits], values
+            self.problem, self.fits, fits, self._trial[fits], values, self._lean(fits, values)
         )
         best = columns.objective[fits]
         with np.errstate(invalid="ignore"):
@@ -230,38 +238,66 @@ class Lockstep:
         certain &= columns.gap[fits] <= tolerance.gap * null
         columns.done[fits] = certain
 
-    def _is_slow(self, fits: np.ndarray, before: np.ndarray, tolerance: Tolerance) -> bool:
-        """Whether many columns would need more than `PATIENCE` further steps at their last rate."""
+    def _lean(self, fits: np.ndarray, values: Values) -> np.ndarray:
+        """What an intercept without a gradient would take from the gradients, (n, C p)."""
+        lean = np.zeros_like(values.grad)
+        if self.problem.fit_intercept and self.anchors:
+            self._prepare_metrics(fits)
+            for i, fit in enumerate(fits):
+                corner, cross = self._intercept_metric(int(fit))
+                lean[i] = values.grad_intercept[i] @ follow_of(corner, cross)
+        return lean
+
+    def _slow_sets(
+        self, fits: np.ndarray, before: np.ndarray, tolerance: Tolerance
+    ) -> tuple[set[int], set[int]]:
+        """Training sets with many columns that need more than `PATIENCE` steps at their rate.
+
+        Also those where a step left more than `POOR_CONTRACTION` of the violation.
+        """
         columns = self.columns
-        left = fits[~columns.done[fits] & np.isfinite(before)]
-        if left.size == 0:
-            return False
-        s = self._sets[left]
+        kept = ~columns.done[fits] & np.isfinite(before)
+        left, s = fits[kept], self._sets[fits[kept]]
         with np.errstate(divide="ignore", invalid="ignore"):
-            rate = np.log(columns.violation[left] / before[np.isin(fits, left)])
+            rate = np.log(columns.violation[left] / before[kept])
             excess = np.log(columns.violation[left] / (tolerance.violation * self._unit[s]))
             # the gap is of second order in the violation
             second = 0.5 * np.log(columns.gap[left] / (tolerance.gap * self._null[s]))
             steps = np.where(rate < 0.0, np.maximum(excess, second) / -rate, np.inf)
-        return bool(np.mean(steps > PATIENCE) > SLOW_SHARE)
+        enough = SLOW_SHARE * np.bincount(self._sets[fits], minlength=self.fits.n_sets)
+
+        def many(mask: np.ndarray) -> set[int]:
+            found = np.bincount(s, mask, self.fits.n_sets)
+            return {int(i) for i in np.flatnonzero(found > enough)}
+
+        return many(steps > PATIENCE), many(rate > np.log(POOR_CONTRACTION))
 
     def _chosen_anchors(self, fits: np.ndarray) -> np.ndarray:
-        """Fits of the full data spread over the range that is being worked on.
+        """Fits spread over the range that is being worked on, of the full data.
 
         Evenly by the length of the path of the coefficients, along which the curvature changes.
+        Training sets for which that is no good guide have anchors of their own.
         """
-        _, paths, index = np.unravel_index(fits, self.fits.shape)
+        sets, paths, index = np.unravel_index(fits, self.fits.shape)
         chosen = []
         for path in np.unique(paths):
             first, last = index[paths == path].min(), index[paths == path].max()
             start = int(np.ravel_multi_index((0, int(path), 0), self.fits.shape))
             coef = self._trial[start : start + self.fits.shape[2]]
             self._length[path, 1:] = np.cumsum(np.linalg.norm(np.diff(coef, axis=0), axis=1))
-            length = self._length[path, first : last + 1]
-            marks = np.linspace(length[0], length[-1], self._n_anchors)
-            spread = np.unique(np.searchsorted(length, marks).clip(0, last - first))
-            chosen.append(start + first + spread)
-        return np.concatenate(chosen)
+            chosen.append(start + self._spread(int(path), first, last))
+            for s in self._own:
+                own = index[(paths == path) & (sets == s)]
+                if own.size:
+                    start = int(np.ravel_multi_index((s, int(path), 0), self.fits.shape))
+                    chosen.append(start + self._spread(int(path), own.min(), own.max()))
+        return np.unique(np.concatenate(chosen))
+
+    def _spread(self, path: int, first: int, last: int) -> np.ndarray:
+        length = self._length[path, first : last + 1]
+        marks = np.linspace(length[0], length[-1], self._n_anchors)
+        found: np.ndarray = np.unique(np.searchsorted(length, marks).clip(0, last - first))
+        return first + found
 
     def _prepare_metrics(self, fits: np.ndarray) -> None:
         """Metrics of all anchors for the training sets of `fits`."""
@@ -269,7 +305,7 @@ class Lockstep:
             (i, int(s))
             for i in range(len(self.anchors))
             for s in np.unique(self._sets[fits])
-            if (i, int(s)) not in self._metrics
+            if (i, int(s)) not in self._metrics and self.anchors[i].s in (0, s)
         ]
 
         def make(key: tuple[int, int]) -> Metric:
@@ -284,17 +320,30 @@ class Lockstep:
 
     def _metric(self, fit: int) -> Metric:
         """Curvature for a fit, interpolated between the nearest anchors of its path."""
+        return mixed(*self._between(fit))
+
+    def _intercept_metric(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
+        left, right, share = self._between(fit)
+        return tuple(  # type: ignore[return-value]
+            (1.0 - share) * getattr(left, name) + share * getattr(right, name)
+            for name in ("corner", "cross")
+        )
+
+    def _between(self, fit: int) -> tuple[Metric, Metric, float]:
+        """Metrics of the anchors around a fit, and the share of the second."""
         s, path, index = self.fits.of(fit)
-        places = [(a.index, i) for i, a in enumerate(self.anchors) if a.path == path]
+        on_path = [(a.s, a.index, i) for i, a in enumerate(self.anchors) if a.path == path]
+        own = s if any(a == s for a, _, _ in on_path) else 0
+        places = [(place, i) for a, place, i in on_path if a == own]
         low = max((p for p in places if p[0] <= index), default=min(places))
         high = min((p for p in places if p[0] >= index), default=max(places))
         left = self._metrics[low[1], s]
         if low == high:
-            return left
+            return left, left, 0.0
         length = self._length[path]
         way = length[high[0]] - length[low[0]]
         share = (length[index] - length[low[0]]) / way if way > 0.0 else 0.0
-        return mixed(left, self._metrics[high[1], s], float(np.clip(share, 0.0, 1.0)))
+        return left, self._metrics[high[1], s], float(np.clip(share, 0.0, 1.0))
 
     def _raw_trial(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
         training = self.problem.sets[int(self._sets[fit])]

@@ -10,7 +10,7 @@ from distreg.evaluation import Curvature
 from distreg.glm.problem import TrainingSet
 from distreg.training import CellMoments
 
-__all__ = ["Metric", "metric_of", "mixed"]
+__all__ = ["Metric", "follow_of", "metric_of", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,21 @@ class Metric:
 
         The intercepts move by ``-follow @ step`` when the coefficients move by `step`.
         """
-        if self.corner.size == 1:
-            value = float(self.corner[0, 0])
-            follow = self.cross / value if value > 0.0 else np.zeros_like(self.cross)
-        else:
-            # a common shift of all classes changes nothing, so the corner is singular
-            follow = np.linalg.pinv(self.corner, rtol=1e-12, hermitian=True) @ self.cross
+        follow = follow_of(self.corner, self.cross)
         return self.gram - self.cross.T @ follow, follow
 
     def intercept_step(self, grad: np.ndarray) -> np.ndarray:
         """Newton step (C,) of the intercepts alone, for their negative gradient."""
-        if self.corner.size == 1:
-            value = float(self.corner[0, 0])
-            return grad / value if value > 0.0 else np.zeros_like(grad)
-        return np.asarray(np.linalg.pinv(self.corner, rtol=1e-12, hermitian=True) @ grad)
+        return follow_of(self.corner, grad)
+
+
+def follow_of(corner: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """``corner^-1 right``; 0 where there is no curvature."""
+    if corner.size == 1:
+        value = float(corner[0, 0])
+        return right / value if value > 0.0 else np.zeros_like(right)
+    # a common shift of all classes changes nothing, so the corner is singular
+    return np.asarray(np.linalg.pinv(corner, rtol=1e-12, hermitian=True) @ right)
 
 
 def mixed(left: Metric, right: Metric, share: float) -> Metric:
