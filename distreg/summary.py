@@ -1,0 +1,279 @@
+"""The first pass of a generalised linear model: what one reading says of every training set.
+
+Means and spreads of the features, their products with the target, and a sample of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distreg.data.block import Block, Group
+from distreg.exceptions import DataError
+from distreg.kernels.columns import ColumnAccumulator, ColumnSums
+from distreg.moments import (
+    NO_ROWS,
+    Issue,
+    Layout,
+    describe_issues,
+    describe_overflow,
+    join_issues,
+)
+from distreg.passes import Reduction
+from distreg.sample import Draw, Sample, join_sample, sample_from_arrays, sample_to_arrays
+
+if TYPE_CHECKING:
+    from distreg.data.dataset import Dataset
+    from distreg.data.folds import Cells
+
+__all__ = ["DataSummary", "Sample", "TrainingSummary", "data_summary"]
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """One training set, p features, Q targets. A missing value counts as the mean of its feature.
+
+    Attributes
+    ----------
+    weight : float
+        Sum of the sample weights.
+    n_rows : int
+        Rows with positive weight.
+    mean : (p,) array
+        Weighted means of the rows where a feature is present; 0 where it never is.
+    sd : (p,) array
+        Weighted standard deviations (1/weight); exactly 0 for a constant feature.
+    scale : (p,) array
+        Root mean square about the mean, or about 0 without an intercept; 1 where that is 0.
+    usable : (p,) bool array
+        Features that can be fitted: those whose root mean square is not 0, and without an intercept
+        but standardised, that are not constant.
+    target : (Q,) array
+        Weighted means of the targets.
+    y_log_y : float
+        Weighted mean of ``y log y``.
+    cross : (p, Q) array
+        Weighted means of ``(x - mean)(target - target mean)``.
+    fill : (m,) array
+        What replaces the missing values of the features that have some.
+    """
+
+    weight: float
+    n_rows: int
+    mean: np.ndarray
+    sd: np.ndarray
+    scale: np.ndarray
+    usable: np.ndarray
+    target: np.ndarray
+    y_log_y: float
+    cross: np.ndarray
+    fill: np.ndarray
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """Result of the pass, one entry a cell; p features, Q targets.
+
+    Attributes
+    ----------
+    count : (n_cells,) int array
+        Rows with positive weight.
+    weight : (n_cells,) array
+        Sums of weights.
+    present : (n_cells, p) array
+        Weight of the rows where the feature is present; sparse features always are.
+    mean : (n_cells, p) array
+        Weighted means over these rows.
+    m2 : (n_cells, p) array
+        Weighted sums of squares about them.
+    low, high : (n_cells, p) arrays
+        Smallest and largest value, the zeros of sparse features too; inf and -inf where none is.
+    target : (n_cells, Q) array
+        Weighted means of the targets: the number, or the indicators of Q classes.
+    level : (n_cells, p, Q) array
+        The same over the rows where the feature is present.
+    cross : (n_cells, p, Q) array
+        Sums of ``s (x - mean)(target - level)`` over these rows.
+    y_log_y : (n_cells,) array
+        Sums of ``s y log y`` for targets that count; else 0.
+    missing : (m,) int array
+        Dense features that have a NaN anywhere.
+    sample : Sample
+        Some of the rows.
+    """
+
+    count: np.ndarray
+    weight: np.ndarray
+    present: np.ndarray
+    mean: np.ndarray
+    m2: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    target: np.ndarray
+    level: np.ndarray
+    cross: np.ndarray
+    y_log_y: np.ndarray
+    missing: np.ndarray
+    sample: Sample
+
+    def training(
+        self, cells: np.ndarray, fit_intercept: bool, standardize: bool
+    ) -> TrainingSummary:
+        """The training set of the rows of `cells` (boolean mask): their sum, never a difference."""
+        total = self._total(cells)
+        mean, weight = total.mean[0], float(total.weight[0])
+        varies = total.low[0] < total.high[0]
+        variance = np.where(varies, total.m2[0] / weight, 0.0)
+        square = variance
+        if not fit_intercept:
+            square = variance + mean**2
+            if standardize:
+                square = np.where(variance > 0, square, 0.0)
+        return TrainingSummary(
+            weight=weight,
+            n_rows=int(total.count[0]),
+            mean=mean,
+            sd=np.sqrt(variance),
+            scale=np.sqrt(np.where(square > 0, square, 1.0)),
+            usable=square > 0,
+            target=total.target[0],
+            y_log_y=float(total.y_log_y[0]) / weight,
+            cross=np.where(varies, total.cross[0] / weight, 0.0).T.copy(),
+            fill=mean[self.missing],
+        )
+
+    def _total(self, cells: np.ndarray) -> ColumnSums:
+        """Sums of the rows of `cells`, as one cell."""
+        chosen = np.flatnonzero(cells & (self.count > 0))
+        if chosen.size == 0:
+            raise DataError(NO_ROWS)
+        one = ColumnSums.zeros(1, self.mean.shape[1], self.target.shape[1])
+        all_cells = ColumnSums(
+            self.count, self.weight, self.y_log_y, self.target, self.present, self.mean, self.m2,
+            self.low, self.high, self.level.transpose(0, 2, 1), self.cross.transpose(0, 2, 1),
+        )  # fmt: skip
+        for cell in chosen:
+            one.add_cell(0, all_cells, int(cell))
+        return one
+
+
+def data_summary(
+    dataset: Dataset,
+    cells: Cells,
+    n_classes: int,
+    sample_rows: int,
+    *,
+    nonnegative: bool = False,
+    seed: int = 0,
+) -> Reduction[Any, DataSummary]:
+    """The reduction that summarises every cell and draws a sample: one pass.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    cells : Cells
+    n_classes : int
+        1: the target is a number. C > 1: it holds class codes 0 to C - 1, and the C targets are
+        the indicators of the classes.
+    sample_rows : int
+        Rows of the sample, about.
+    nonnegative : bool
+        The target counts: a negative one is a defect.
+    seed : int
+        Of the sample.
+    """
+    layout = Layout(cells.n_cells, dataset.n_sparse, dataset.n_dense)
+    draw = Draw(sample_rows / dataset.n_rows, seed, cells.test)
+    fill = dataset.missing == "mean"
+
+    def chunk_of(group: Group) -> Any:
+        rule = cells.restrict(*group.row_range)
+        make = partial(
+            ColumnAccumulator, layout, dataset.feature_names,
+            fill=fill, n_targets=n_classes, nonnegative=nonnegative,
+        )  # fmt: skip
+        return partial(_chunk, rule, make, draw)
+
+    return Reduction(
+        name="summary",
+        chunk_of=chunk_of,
+        combine=_join,
+        finalize=partial(_finalize, dataset.feature_names, draw),
+        to_arrays=_to_arrays,
+        from_arrays=_from_arrays,
+        keep=lambda state: not state.issues,
+    )
+
+
+@dataclass
+class _State:
+    """Sums, where a NaN was seen, defects, and the parts of the sample."""
+
+    sums: ColumnSums
+    missing: np.ndarray
+    issues: dict[tuple[str, str], Issue]
+    sample: list[tuple[Block, np.ndarray]]
+
+
+def _chunk(rule: Any, make: Any, draw: Draw, blocks: Iterator[Block]) -> _State:
+    accumulator: ColumnAccumulator = make()
+    sample = []
+    for block in blocks:
+        cells = rule(block.row, block.fold_key)
+        accumulator.add(block, cells)
+        sample.append(draw(block, cells))
+        del block  # or it would live while the next one is made
+    return _State(accumulator.sums, accumulator.missing, accumulator.issues, sample)
+
+
+def _join(left: _State, right: _State) -> _State:
+    with np.errstate(over="ignore", invalid="ignore"):  # reported when the pass ends
+        left.sums.add(right.sums)
+    left.missing |= right.missing
+    join_issues(left.issues, right.issues)
+    left.sample += right.sample
+    return left
+
+
+def _finalize(names: tuple[str, ...], draw: Draw, state: _State) -> DataSummary:
+    if state.issues:
+        raise DataError(describe_issues(list(state.issues.values())))
+    sums = state.sums
+    overflow = ~np.isfinite([*sums.m2, *sums.cross.sum(axis=1)]).all(axis=0)
+    if overflow.any() or not np.isfinite(sums.weight).all():
+        labels = [*names, "weight"]
+        raise DataError(describe_overflow(labels, np.append(overflow, not overflow.any())))
+    return DataSummary(
+        count=sums.count,
+        weight=sums.weight,
+        present=sums.present,
+        mean=sums.mean,
+        m2=sums.m2,
+        low=sums.low,
+        high=sums.high,
+        target=sums.target,
+        level=sums.level.transpose(0, 2, 1),
+        cross=sums.cross.transpose(0, 2, 1),
+        y_log_y=sums.y_log_y,
+        missing=np.flatnonzero(state.missing),
+        sample=join_sample(state.sample, draw.whole),
+    )
+
+
+def _to_arrays(state: _State) -> dict[str, Any]:
+    """Arrays that `_from_arrays` turns into the same state (one with issues has none)."""
+    return {
+        "missing": state.missing,
+        **{f"sums_{name}": values for name, values in state.sums.arrays().items()},
+        **sample_to_arrays(join_sample(state.sample, whole=False)),
+    }
+
+
+def _from_arrays(arrays: dict[str, Any]) -> _State:
+    sums = {name[5:]: values for name, values in arrays.items() if name.startswith("sums_")}
+    sample = sample_from_arrays(arrays)
+    return _State(ColumnSums(**sums), arrays["missing"], {}, [(sample.block, sample.cells)])
