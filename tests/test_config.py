@@ -30,7 +30,7 @@ data:
   unknown: error
 test: {fraction: 0.25, seed: 3, kind: tail}
 model:
-  loss: squared
+  loss: logistic
   penalties: [l1, elasticnet]
   l1_ratio: [0.1, 0.5]
   n_alphas: 20
@@ -41,6 +41,7 @@ model:
   fit_intercept: no
   penalty_factor: {a: 0, b: 2.5}
   tol: 1e-5
+  max_passes: 30
 cluster: {kind: processes, workers: 2, memory_limit: 500MB}
 tracking: {enabled: false, uri: "sqlite:///x.db", experiment: e, register_as: m}
 output: {dir: out, figures: false}
@@ -70,6 +71,7 @@ def test_a_minimal_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert config.model.l1_ratios == {"l1": 1.0, "l2": 0.0, "elasticnet_0.5": 0.5}
     assert (config.model.cv.folds, config.model.cv.kind, config.model.cv.seed) == (5, "shuffled", 0)
     assert config.model.standardize
+    assert (config.model.loss, config.model.max_passes) == ("squared", None)
     assert config.cluster.kind == "threads"
     assert config.test is None
     assert config.output_dir == Path("runs/p")
@@ -83,6 +85,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.model.fit_intercept is False
     assert config.model.alpha_min_ratio == 1e-3
     assert config.model.tol == 1e-5
+    assert (config.model.loss, config.model.max_passes) == ("logistic", 30)
     assert config.model.penalty_factor == {"a": 0.0, "b": 2.5}
     assert config.model.cv.column == "g"
     assert config.cluster.workers == 2
@@ -125,6 +128,10 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
         ("model.cv=10", lambda c: c.model.cv.folds, 10),
         ("model.cv={folds: 3, kind: time}", lambda c: c.model.cv.kind, "time"),
         ("model.tol=1e-4", lambda c: c.model.tol, 1e-4),
+        ("model.loss=multinomial", lambda c: c.model.has_classes, True),
+        ("model.loss=squared_hinge", lambda c: c.model.has_classes, True),
+        ("model.loss=poisson", lambda c: c.model.has_classes, False),
+        ("model={loss: poisson, max_passes: 12}", lambda c: c.model.max_passes, 12),
         ("model.penalties=[l2]", lambda c: c.model.l1_ratios, {"l2": 0.0}),
         ("model.l1_ratio=0.25", lambda c: c.model.l1_ratio, (0.25,)),
         ("test=0.3", lambda c: c.test.fraction, 0.3),
@@ -153,6 +160,7 @@ TYPOS = {
     "penalty": ("model", "penalties"),
     "l1ratio": ("model", "l1_ratio"),
     "n_alpha": ("model", "n_alphas"),
+    "max_pass": ("model", "max_passes"),
     "selecton": ("model", "selection"),
     "standardise": ("model", "standardize"),
     "intercept": ("model", "fit_intercept"),
@@ -195,7 +203,10 @@ def test_a_key_of_another_section_is_found(tmp_path: Path) -> None:
         ("model:\n  cv: {column: g}", "5:3", ["no meaning"]),
         ("model:\n  penalties: [lasso]", "5:15", ["'lasso'", "'l1'"]),
         ("model:\n  penalties: []", "5:3", ["at least 1"]),
-        ("model:\n  loss: logistic", "5:3", ["'logistic'", "'squared'"]),
+        ("model:\n  loss: logit", "5:3", ["'logit'", "'squared'", "Did you mean logistic?"]),
+        ("model:\n  loss: poison", "5:3", ["Did you mean poisson?"]),
+        ("model: {loss: poisson, max_passes: 2}", "4:24", ["3 or more", "summarises"]),
+        ("model:\n  max_passes: 9", "4:1", ["max_passes: 9", "loss: squared", "one pass"]),
         ("model:\n  tol: 0", "5:3", ["above 0"]),
         ("model:\n  tol: abc", "5:3", ["'abc'", "number"]),
         ("model:\n  penalty_factor: {a: -1}", "5:20", ["0 or more"]),

@@ -20,7 +20,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="distreg",
-    help="Cross-validated L1, L2 and Elastic Net regression in one pass over the data.",
+    help="Cross-validated L1, L2 and Elastic Net regression in few passes over the data.",
     epilog=(
         "Start with: distreg init, then distreg run pipeline.yaml. "
         "Exit codes: 0 done; 1 unexpected failure; 2 bad input; 3 done, but an answer is above its "

@@ -27,6 +27,13 @@ Text = str | None
 def fit(  # noqa: PLR0913 - the flags of the command
     data: Annotated[str, typer.Argument(metavar="DATA", help="Data file, folder or glob.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
+    loss: Annotated[
+        Text,
+        typer.Option(
+            metavar="LOSS",
+            help="squared, logistic, multinomial, poisson or squared_hinge (default: squared).",
+        ),
+    ] = None,
     penalty: Annotated[
         Text, typer.Option(metavar="LIST", help="Any of l1,l2,elasticnet (default: all).")
     ] = None,
@@ -66,6 +73,7 @@ def fit(  # noqa: PLR0913 - the flags of the command
         document.set("name", name or safe_name(data), "--name")
         single = {
             ("target", "data.target"): target,
+            ("loss", "model.loss"): loss,
             ("cv", "model.cv"): cv,
             ("test", "test.fraction"): test,
             ("selection", "model.selection"): selection,

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from distreg.exceptions import ConfigError
+from distreg.losses import get_loss
 from distreg.pipeline.document import Document, parse_value, read_document
 from distreg.pipeline.messages import explain
 
@@ -112,7 +113,7 @@ class CVConfig(_Section):
 class ModelConfig(_Section):
     """Which models are fitted, over which penalties, and how one is chosen."""
 
-    loss: Literal["squared"] = "squared"
+    loss: Literal["squared", "logistic", "multinomial", "poisson", "squared_hinge"] = "squared"
     penalties: Annotated[
         tuple[Literal["l1", "l2", "elasticnet"], ...],
         BeforeValidator(_as_tuple),
@@ -132,6 +133,7 @@ class ModelConfig(_Section):
     fit_intercept: bool = True
     penalty_factor: Mapping[str, Annotated[float, Field(ge=0.0)]] = {}
     tol: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
+    max_passes: Annotated[int, Field(ge=3)] | None = None
 
     @field_validator("cv", mode="before")
     @classmethod
@@ -154,6 +156,20 @@ class ModelConfig(_Section):
                 "give one of them"
             )
         return self
+
+    @model_validator(mode="after")
+    def _passes(self) -> Self:
+        if self.loss == "squared" and self.max_passes is not None:
+            raise ValueError(
+                f"max_passes: {self.max_passes} has no meaning with loss: squared, which needs one "
+                "pass; remove it, or choose another loss"
+            )
+        return self
+
+    @property
+    def has_classes(self) -> bool:
+        """True when the target is a class."""
+        return get_loss(self.loss).target in ("binary", "classes")
 
     @property
     def l1_ratios(self) -> dict[str, float]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from distreg.exceptions import ConfigError
-from distreg.moments import Layout, Moments
+from distreg.losses import get_loss
+from distreg.pipeline.memory import GlmMemory, Memory
 
 if TYPE_CHECKING:
     from distreg.cluster import Resources
@@ -16,98 +17,11 @@ if TYPE_CHECKING:
     from distreg.data.folds import Cells
     from distreg.pipeline.config import PipelineConfig
 
-__all__ = ["Memory", "Plan", "check_fits", "make_plan"]
+__all__ = ["Plan", "check_fits", "make_plan"]
 
-BASE_BYTES = 300_000_000
-"""What a Python process with NumPy, SciPy, numba, pandas and Dask holds before any data."""
-
-BLOCK_COPIES = 3
-"""Copies of a block that exist at once: as stored, decoded, centred and weighted."""
-
-
-FULL_COPIES, SET_COPIES, GAP_COPIES = 6, 13, 3
-"""Matrices of p x p numbers (measured): for the full data, for each training set that is being
-fitted, and, with missing indicators counted in p, for each training set with gaps."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What memory depends on.
-
-    Attributes
-    ----------
-    n_dense, n_sparse, n_missing : int
-        Numeric and one-hot features, and missing indicators.
-    n_cells, n_folds, n_paths : int
-        Cells of rows, folds, and (l1_ratio, alpha) pairs.
-    n_groups, block_bytes, input_bytes : int
-        Tasks, the largest block, and the Dask inputs of the largest task.
-    threads, path_threads : int
-        In each worker, and in this process after the pass.
-    local : bool
-        True on threads of this process.
-    """
-
-    n_dense: int
-    n_sparse: int
-    n_missing: int
-    n_cells: int
-    n_folds: int
-    n_paths: int
-    n_groups: int
-    block_bytes: int
-    input_bytes: int
-    threads: int
-    path_threads: int
-    local: bool
-
-    @property
-    def state(self) -> int:
-        """Bytes of the moments that a task returns."""
-        return Moments.state_bytes(
-            Layout(self.n_cells, self.n_sparse, self.n_dense), self.n_missing
-        )
-
-    @property
-    def worker(self) -> int:
-        """Each thread holds a block and a state; finished states wait for their neighbours."""
-        busy = min(self.threads, max(self.n_groups, 1))
-        # finished neighbours are combined first, which leaves about half the depth of the tree
-        waiting = math.ceil(math.log2(max(self.n_groups, 1)) / 2) + 1
-        each = BLOCK_COPIES * self.block_bytes + self.input_bytes + self.state
-        return BASE_BYTES + busy * each + waiting * self.state
-
-    @property
-    def client(self) -> int:
-        """The merged moments, the full covariance, and a training set for each thread."""
-        p = self.n_dense + self.n_sparse
-        width = p + self.n_missing
-        busy = min(self.path_threads, self.n_folds)
-        sets = (FULL_COPIES + busy * SET_COPIES) * p**2
-        gaps = busy * GAP_COPIES * width**2 if self.n_missing else 0
-        coefs = self.n_paths * (self.n_folds + 1) * p
-        return BASE_BYTES + self.state + 8 * (sets + gaps + coefs)
-
-    def peaks(self) -> tuple[int, int]:
-        """Bytes of each worker and of this process; the same when this process is the worker."""
-        if self.local:
-            both = max(self.worker, self.client)
-            return both, both
-        return self.worker, self.client
-
-    def with_folds(self, n_folds: int) -> Memory:
-        """The same with another number of folds."""
-        return replace(self, n_folds=n_folds, n_cells=self.n_cells - self.n_folds + n_folds)
-
-    def with_features(self, n_features: int) -> Memory:
-        """The same with fewer features of each kind."""
-        share = n_features / max(self.n_dense + self.n_sparse, 1)
-        return replace(
-            self,
-            n_dense=math.ceil(self.n_dense * share),
-            n_sparse=math.ceil(self.n_sparse * share),
-            n_missing=math.ceil(self.n_missing * share),
-        )
+USUAL_PASSES = (6, 10)
+"""Passes of a loss other than the squared one: a summary, then evaluations until all is certified
+(benchmarks of the engine)."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +33,11 @@ class Plan:
     driver, reason : str
         The algorithm, and why.
     n_passes, n_scans : int
-        Passes over all data, and metadata scans (already done when the plan is made).
+        Passes over all data, and metadata scans (already done when the plan is made). Of a loss
+        other than the squared one the most passes that are usual.
+    fewest_passes, max_passes, test_passes : int
+        Of these the fewest that are usual and the most that are allowed for the fit, and those for
+        the predictions of the test rows.
     n_rows, n_features, n_blocks, n_groups : int
         Of the data set.
     folds : str
@@ -127,9 +45,9 @@ class Plan:
     n_fits : int
         Models that are fitted.
     bytes_read : int
-        Decoded size of what the passes read.
+        Decoded size of what `n_passes` passes read.
     state_bytes : int
-        Moments of one group; what a task returns.
+        What a task returns: moments, or gradients and curvatures.
     block_bytes : int
         Largest block.
     local : bool
@@ -151,6 +69,9 @@ class Plan:
     driver: str
     reason: str
     n_passes: int
+    fewest_passes: int
+    max_passes: int
+    test_passes: int
     n_scans: int
     n_rows: int
     n_features: int
@@ -191,7 +112,7 @@ class Plan:
             f"{_gigabytes(self.block_bytes)}, read in {self.n_groups:,} tasks"
         )
         cost = (
-            f"{self.n_passes} pass over the data{scans}: {_gigabytes(self.bytes_read)} decoded, "
+            f"{self._passes()} over the data{scans}: {_gigabytes(self.bytes_read)} decoded, "
             f"for {self.n_fits:,} fits"
         )
         return [
@@ -203,6 +124,14 @@ class Plan:
             f"Fits     {'yes' if self.fits else 'NO'}",
         ]
 
+    def _passes(self) -> str:
+        if self.max_passes == 1:
+            return "1 pass"
+        fewest, usual = self.fewest_passes, self.n_passes - self.test_passes
+        span = f"{fewest} to {usual}" if fewest < usual else f"{usual}"
+        test = " and 1 for the test rows," if self.test_passes else ""
+        return f"about {span} passes, at most {self.max_passes} (model.max_passes),{test}"
+
     @property
     def fits(self) -> bool:
         """True when workers and client stay below their memory limits."""
@@ -211,41 +140,26 @@ class Plan:
 
 def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: Resources) -> Plan:
     """Predict passes, fits and memory from sizes alone."""
-    n_alphas = len(config.model.alphas or ()) or config.model.n_alphas
-    memory = Memory(
-        n_dense=dataset.n_dense,
-        n_sparse=dataset.n_sparse,
-        # with missing="mean" every numeric column may need an indicator
-        n_missing=dataset.n_dense if dataset.missing == "mean" else 0,
-        n_cells=cells.n_cells,
-        n_folds=cells.n_folds,
-        n_paths=len(config.model.l1_ratios) * n_alphas,
-        n_groups=len(dataset.groups),
-        block_bytes=max((recipe.nbytes for recipe in dataset.recipes), default=0),
-        input_bytes=max(
-            (sum(r.nbytes for r in group.recipes if r.inputs) for group in dataset.groups),
-            default=0,
-        ),
-        threads=resources.threads,
-        path_threads=resources.client_threads,
-        local=resources.workers == 0,
-    )
+    memory = _memory(config, dataset, cells, resources)
     worker, client = memory.peaks()
+    n_fits = memory.n_paths * (cells.n_folds + 1)
+    driver, reason = _driver(config.model.loss, memory, n_fits)
+    fewest, usual, most, test = _passes(config, cells)
     return Plan(
-        driver="gram",
-        reason=(
-            "squared loss: the Gram matrices of the folds hold all that every penalty, alpha and "
-            f"fold needs, and {cells.n_cells} of them take {memory.state / 1e6:,.1f} MB"
-        ),
-        n_passes=1,
+        driver=driver,
+        reason=reason,
+        n_passes=usual + test,
+        fewest_passes=fewest,
+        max_passes=most,
+        test_passes=test,
         n_scans=dataset.n_scans,
         n_rows=dataset.n_rows,
         n_features=dataset.n_features,
         n_blocks=dataset.n_blocks,
         n_groups=len(dataset.groups),
         folds=cells.description,
-        n_fits=memory.n_paths * (cells.n_folds + 1),
-        bytes_read=dataset.nbytes,
+        n_fits=n_fits,
+        bytes_read=(usual + test) * dataset.nbytes,
         state_bytes=memory.state,
         block_bytes=memory.block_bytes,
         local=memory.local,
@@ -257,6 +171,63 @@ def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources:
         client_limit=resources.client_limit,
         memory=memory,
     )
+
+
+def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: Resources) -> Memory:
+    """What memory depends on, for the loss of the pipeline."""
+    model = config.model
+    n_alphas = len(model.alphas or ()) or model.n_alphas
+    memory = Memory(
+        n_dense=dataset.n_dense,
+        n_sparse=dataset.n_sparse,
+        # with missing="mean" every numeric column may need an indicator
+        n_missing=dataset.n_dense if dataset.missing == "mean" else 0,
+        n_cells=cells.n_cells,
+        n_folds=cells.n_folds,
+        n_paths=len(model.l1_ratios) * n_alphas,
+        n_groups=len(dataset.groups),
+        block_bytes=max((recipe.nbytes for recipe in dataset.recipes), default=0),
+        input_bytes=max(
+            (sum(r.nbytes for r in group.recipes if r.inputs) for group in dataset.groups),
+            default=0,
+        ),
+        threads=resources.threads,
+        path_threads=resources.client_threads,
+        local=resources.workers == 0,
+    )
+    if model.loss == "squared":
+        return memory
+    several = get_loss(model.loss).target == "classes"
+    return GlmMemory(
+        **{f.name: getattr(memory, f.name) for f in fields(memory)},
+        n_classes=len(getattr(dataset, "classes", None) or ()) if several else 1,
+        n_ratios=len(model.l1_ratios),
+    )
+
+
+def _driver(loss: str, memory: Memory, n_fits: int) -> tuple[str, str]:
+    """Name of the algorithm, and why it."""
+    size = f"{memory.state / 1e6:,.1f} MB"
+    if loss == "squared":
+        return "gram", (
+            "squared loss: the Gram matrices of the folds hold all that every penalty, alpha and "
+            f"fold needs, and {memory.n_cells} of them take {size}"
+        )
+    return "newton", (
+        f"{loss} loss: every pass serves all of the {n_fits:,} fits, with gradients and curvatures "
+        f"of up to {size}"
+    )
+
+
+def _passes(config: PipelineConfig, cells: Cells) -> tuple[int, int, int, int]:
+    """Usual passes of a fit (fewest, most), the most that are allowed, and those of test rows."""
+    if config.model.loss == "squared":
+        return 1, 1, 1, 0
+    from distreg.glm.fit import DEFAULT_MAX_PASSES
+
+    most = config.model.max_passes or DEFAULT_MAX_PASSES
+    fewest, usual = (min(n, most) for n in USUAL_PASSES)
+    return fewest, usual, most, int(config.model.has_classes and bool(cells.test.any()))
 
 
 def check_fits(plan: Plan, config: PipelineConfig) -> None:
@@ -273,9 +244,10 @@ def check_fits(plan: Plan, config: PipelineConfig) -> None:
         who, need, limit = "each worker", plan.peak_bytes, plan.memory_limit
     else:
         who, need, limit = "this process", plan.client_bytes, plan.client_limit
+    what = "Gram matrices" if plan.driver == "gram" else "gradients and curvatures"
     raise ConfigError(
         f"the run needs about {_gigabytes(need)} in {who}, which has {_gigabytes(limit)}: "
-        f"{plan.n_features:,} features make Gram matrices of {_gigabytes(plan.state_bytes)} a "
+        f"{plan.n_features:,} features make {what} of {_gigabytes(plan.state_bytes)} a "
         f"task. Any one of these would do: {'; '.join(_remedies(plan, config))}"
     )
 

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from distreg import __version__
-from distreg.result import CVResult
 from distreg.data.dataset import Dataset
 from distreg.model import LinearModel
 from distreg.pipeline.config import PipelineConfig
@@ -27,6 +26,7 @@ from distreg.pipeline.output import (
 from distreg.report.figures import save_figures
 from distreg.report.summary import PenaltySummary, winner_of
 from distreg.report.tables import coefficient_table, path_table
+from distreg.result import CVResult
 from distreg.secrets import mask
 
 __all__ = ["effective_file", "make_models", "write_results"]

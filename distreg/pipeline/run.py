@@ -18,7 +18,6 @@ import numpy as np
 from distreg import __version__
 from distreg.cluster import Resources, open_cluster, resources_of
 from distreg.cv import cross_validate
-from distreg.result import CVResult
 from distreg.data.dataset import Dataset
 from distreg.data.files import read_dataset
 from distreg.data.folds import (
@@ -36,6 +35,7 @@ from distreg.exceptions import ConfigError
 from distreg.options import PathOptions
 from distreg.passes import PassRunner, Progress
 from distreg.pipeline.checkpoint import FileCheckpoint
+from distreg.pipeline.classes import check_classes, score_test_rows
 from distreg.pipeline.config import CVConfig, PipelineConfig
 from distreg.pipeline.output import CHECKPOINT, check_output, replace_folder
 from distreg.pipeline.plan import Plan, check_fits, make_plan
@@ -43,6 +43,7 @@ from distreg.pipeline.results import make_models, write_results
 from distreg.pipeline.tracked import finish_tracking, start_tracking
 from distreg.report.summary import summarise
 from distreg.report.tables import make_report
+from distreg.result import CVResult
 from distreg.secrets import mask
 from distreg.tracking import Tracker, TrackingResult
 
@@ -105,7 +106,7 @@ def run_pipeline(
     resume: bool = False,
     note: Note | None = None,
 ) -> Outcome:
-    """Read the data once, fit every penalty, alpha and fold, and write the output folder.
+    """Read the data, fit every penalty, alpha and fold, and write the output folder.
 
     Parameters
     ----------
@@ -141,6 +142,7 @@ def run_pipeline(
         )
         result = cross_validate(ready.dataset, ready.cells, ready.options, runner)
         summaries = summarise(result, config.model.selection, labels=list(config.model.l1_ratios))
+        result, summaries = score_test_rows(ready.dataset, ready.cells, result, summaries, runner)
         report = make_report(result, summaries, _about(config, ready))
         models = make_models(config, ready.dataset, result, summaries)
         replace_folder(folder, lambda new: write_results(new, config, summaries, report, models))
@@ -201,7 +203,9 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         missing=data.missing,
         unknown=data.unknown,
         fold_key=config.model.cv.column,
+        **({"classes": True} if config.model.has_classes else {}),
     )
+    check_classes(config, getattr(dataset, "classes", None))
     test = None
     if config.test is not None:
         test = TestSplit(config.test.fraction, config.test.seed, config.test.kind)
@@ -216,6 +220,8 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         standardize=model.standardize,
         fit_intercept=model.fit_intercept,
         tol=model.tol,
+        loss=model.loss,
+        max_passes=model.max_passes,
     )
     return Prepared(dataset, cells, options, make_plan(config, dataset, cells, resources))
 
@@ -253,13 +259,16 @@ def _penalty_factor(given: Mapping[str, float], names: tuple[str, ...]) -> np.nd
 
 
 def _identity(config: PipelineConfig, ready: Prepared) -> dict[str, Any]:
-    """What the moments of a pass depend on."""
+    """What the states of a pass depend on."""
+    model = config.model
     return {
         "distreg version": __version__,
         "data (digest)": ready.dataset.digest,
         "data settings": config.data.model_dump(mode="json", exclude={"path"}),
         "test split": None if config.test is None else config.test.model_dump(mode="json"),
-        "folds": config.model.cv.model_dump(mode="json"),
+        "folds": model.cv.model_dump(mode="json"),
+        # the moments of the squared loss serve any penalty; other passes depend on earlier answers
+        **({} if model.loss == "squared" else {"model": model.model_dump(mode="json")}),
     }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from distreg.result import CVResult
 from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells
 from distreg.flavor import level_kind
 from distreg.pipeline.config import PipelineConfig
 from distreg.pipeline.plan import Plan
 from distreg.report.summary import PenaltySummary
+from distreg.result import CVResult
 from distreg.secrets import mask
 from distreg.tracking import DatasetInfo, Tracker, TrackingResult
 
@@ -22,10 +22,11 @@ def start_tracking(
     tracker: Tracker, config: PipelineConfig, dataset: Dataset, cells: Cells, plan: Plan
 ) -> None:
     """Begin the run, with all settings as parameters."""
-    model = config.model
-    test = config.test
+    model, test, classes = config.model, config.test, getattr(dataset, "classes", None)
     params = {
         "loss": model.loss,
+        "classes": None if classes is None else ", ".join(map(str, classes)),
+        "max_passes": model.max_passes,
         "penalties": ",".join(model.l1_ratios),
         "n_alphas": len(model.alphas or ()) or model.n_alphas,
         "alpha_min_ratio": model.alpha_min_ratio,

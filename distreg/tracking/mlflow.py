@@ -186,7 +186,8 @@ class Tracker:
 
         Takes ``report.json``, ``coefficients.csv``, ``path.csv``, ``pipeline.yaml``, the pictures
         in ``figures/`` (those in ``figures/LABEL/`` belong to that child, the winner's to the
-        parent too) and ``model/`` from the output folder; what is not there is left out.
+        parent too, unless it has one of that name) and ``model/`` from the output folder; what is
+        not there is left out.
 
         Parameters
         ----------
@@ -291,12 +292,14 @@ class Tracker:
         figures = self._output / "figures"
         labels = {s.label for s in self._summaries}
         winner = winner_of(self._summaries).label if self._summaries else None
+        own = {picture.name for picture in figures.glob("*.png")}
         for picture in sorted(figures.rglob("*.png")):
             inside = picture.relative_to(figures)
             label = inside.parts[0] if len(inside.parts) > 1 else None
             if label in labels:
                 pairs.append((picture, label, "figures"))
-            if label is None or label == winner:
+            # a picture of all penalties comes before the winner's of the same name
+            if label is None or (label == winner and picture.name not in own):
                 pairs.append((picture, None, "figures"))
         return [
             {
