@@ -11,6 +11,9 @@ from numba import njit
 
 __all__ = ["add_tile", "gather", "merge", "sum_sparse"]
 
+LINE = 8
+"""Values of a cache line."""
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def merge(mine, first, part):
@@ -43,10 +46,12 @@ def gather(dense, rows, first, by_rows, out):
             for k in range(out.shape[1]):
                 to[k] = row[k]
     else:
-        for k in range(out.shape[1]):
-            column = dense[:, first + k]
+        for start in range(0, out.shape[1], LINE):
+            stop = min(start + LINE, out.shape[1])
+            some = dense[:, first + start : first + stop]
             for i in range(out.shape[0]):
-                out[i, k] = column[rows[i]]
+                for k in range(stop - start):
+                    out[i, start + k] = some[rows[i], k]
 
 
 @njit(cache=True, nogil=True)
@@ -89,7 +94,7 @@ def _add_run(x, y, weight, first, mine, missing):
     sound = True
     for k in range(width):
         if not np.isfinite(mean[k]):
-            missing[first + k] |= _some_present(x[:, k], weight, code, value, base, k, part)
+            missing[first + k] |= _some_present(x[:, k].copy(), weight, code, value, base, k, part)
             sound &= bool(np.isfinite(mean[k]))
     merge(mine, first, part)
     return sound
@@ -136,29 +141,29 @@ def _spread_row(x, mean, weight, product, m2, cross):
 def _some_present(x, weight, code, value, base, k, part):
     """Sums of a feature with missing or infinite values; returns whether some are missing."""
     present, mean, m2, low, high, level, cross = part
-    present[k], mean[k], m2[k], low[k], high[k] = 0.0, 0.0, 0.0, np.inf, -np.inf
     level[:, k], cross[:, k] = 0.0, 0.0
-    origin, missing = 0.0, False
+    origin, total, moment, below, above, missing = 0.0, 0.0, 0.0, np.inf, -np.inf, False
     for i in range(x.shape[0]):
         if np.isnan(x[i]):
             missing = True
             continue
-        if present[k] == 0.0:
+        if total == 0.0:
             origin = x[i]
-        present[k] += weight[i]
-        mean[k] += weight[i] * (x[i] - origin)
-        low[k], high[k] = min(low[k], x[i]), max(high[k], x[i])
+        total += weight[i]
+        moment += weight[i] * (x[i] - origin)
+        below = x[i] if x[i] < below else below
+        above = x[i] if x[i] > above else above
         level[code[i], k] += weight[i] * value[i]
-    if present[k] == 0.0:
-        return missing
-    mean[k] = origin + mean[k] / present[k]
+    present[k], low[k], high[k] = total, below, above
+    centre, square = origin + moment / total if total > 0.0 else 0.0, 0.0
     for q in range(level.shape[0]):
-        level[q, k] = base + level[q, k] / present[k]
+        level[q, k] = base + level[q, k] / total if total > 0.0 else 0.0
     for i in range(x.shape[0]):
         if not np.isnan(x[i]):
-            d = x[i] - mean[k]
-            m2[k] += weight[i] * d * d
+            d = x[i] - centre
+            square += weight[i] * d * d
             cross[code[i], k] += weight[i] * d * value[i]
+    mean[k], m2[k] = centre, square
     return missing
 
 
