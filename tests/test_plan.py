@@ -30,8 +30,14 @@ class Sizes:
     """What a plan asks of a data set."""
 
     def __init__(
-        self, n_dense: int, n_sparse: int = 0, missing: str = "error", n_groups: int = 16
+        self,
+        n_dense: int,
+        n_sparse: int = 0,
+        missing: str = "error",
+        n_groups: int = 16,
+        classes: tuple[Any, ...] | None = None,
     ) -> None:
+        self.classes = classes
         recipes = tuple(Recipe(8_000_000) for _ in range(4))
         self.n_dense, self.n_sparse, self.missing = n_dense, n_sparse, missing
         self.n_features = n_dense + n_sparse
@@ -147,3 +153,73 @@ def test_a_plan_in_words() -> None:
     for words in ("100,000 rows, 20 features", "1 pass", "1,800 fits", "each of 4 workers", "yes"):
         assert words in text
     assert all(len(line) < 160 for line in plan.lines())
+
+
+# --- losses that need several passes --------------------------------------------------------------
+def glm(sizes: Sizes, loss: str, *settings: str, resources: Resources = LOCAL) -> Plan:
+    return plan_of(sizes, resources, f"model.loss={loss}", *settings)[0]
+
+
+def test_passes_of_other_losses() -> None:
+    plan = glm(Sizes(20), "poisson", "test=0.2")
+    assert (plan.driver, plan.fewest_passes, plan.n_passes) == ("newton", 6, 10)
+    assert (plan.max_passes, plan.test_passes) == (100, 0)
+    assert plan.bytes_read == 10 * 16 * 4 * 8_000_000
+    said = "\n".join(plan.lines())
+    assert "about 6 to 10 passes, at most 100 (model.max_passes), over the data" in said
+    assert "Driver   newton: poisson loss: every pass serves all of the 1,800 fits" in said
+    assert json.loads(json.dumps(plan.to_dict())) == plan.to_dict()
+
+
+def test_test_rows_of_classes_cost_a_pass() -> None:
+    sizes = Sizes(20, classes=(0, 1))
+    assert glm(sizes, "logistic").n_passes == 10
+    plan = glm(sizes, "logistic", "test=0.2")
+    assert (plan.n_passes, plan.test_passes) == (11, 1)
+    assert plan.bytes_read == 11 * 16 * 4 * 8_000_000
+    assert "(model.max_passes), and 1 for the test rows, over" in "\n".join(plan.lines())
+
+
+@pytest.mark.parametrize(("most", "words"), [(8, "6 to 8"), (5, "about 5 passes"), (50, "6 to 10")])
+def test_max_passes_bounds_what_is_usual(most: int, words: str) -> None:
+    plan = glm(Sizes(20), "poisson", f"model.max_passes={most}")
+    assert plan.max_passes == most
+    assert plan.n_passes == min(most, 10)
+    said = "\n".join(plan.lines())
+    assert words in said
+    assert f"at most {most} (model.max_passes)" in said
+
+
+def test_memory_of_other_losses() -> None:
+    """Gradients: features x fits x classes. Curvature: anchors x Gram matrices x class pairs."""
+    plan = glm(Sizes(20), "poisson", "model.n_alphas=50")
+    assert plan.state_bytes == 8 * 20 * 3 * 50 * 6 + 8 * 3 * (5 * 22 * 22 * 8)
+    classes = glm(Sizes(20, classes=(1, 2, 3)), "multinomial", "model.n_alphas=50")
+    assert classes.state_bytes == 8 * 20 * 3 * 50 * 6 * 3 + 8 * 3 * 6 * (5 * 22 * 22 * 8)
+    large = glm(Sizes(400), "poisson")
+    assert large.client_bytes > large.state_bytes > plan.state_bytes
+    apart = glm(Sizes(400), "poisson", resources=CLUSTER)
+    assert apart.peak_bytes < large.peak_bytes
+    folds = glm(Sizes(400), "poisson", "model.cv=10", resources=CLUSTER)
+    base = 300_000_000
+    assert folds.client_bytes - base > 1.5 * (apart.client_bytes - base)
+
+
+@pytest.mark.parametrize("n_features", [800, 2000])
+@pytest.mark.parametrize("loss", ["logistic", "multinomial"])
+def test_each_proposed_setting_would_do_for_other_losses(n_features: int, loss: str) -> None:
+    sizes = Sizes(n_features, classes=("a", "b"))
+    plan, config = plan_of(sizes, LOCAL, "model.cv=20", f"model.loss={loss}")
+    assert not plan.fits
+    with pytest.raises(ConfigError, match="gradients and curvatures") as caught:
+        check_fits(plan, config)
+    said = str(caught.value)
+    assert f"{n_features:,} features" in said
+    for key, value in re.findall(r"--set ([\w.]+)=(\d+)", said):
+        threads = int(value) if key == "cluster.workers" else LOCAL.threads
+        offered = Resources(0, threads, LOCAL.memory_limit, LOCAL.client_limit, threads)
+        settings = (f"model.loss={loss}", "model.cv=20", f"{key}={value}")
+        check_fits(*plan_of(sizes, offered, *settings))
+    features = int(re.findall(r"at most ([\d,]+) features", said)[0].replace(",", ""))
+    fewer = Sizes(features, classes=("a", "b"))
+    check_fits(*plan_of(fewer, LOCAL, "model.cv=20", f"model.loss={loss}"))
