@@ -78,7 +78,7 @@ def _scaled_gap(
     s = 1 where the penalty has a quadratic part, and the largest feasible one for pure L1.
     """
     pure = (ridge == 0) & (lasso > 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         room = np.where(pure & (np.abs(grad) > lasso), lasso / np.abs(grad), 1.0)
     s = room.min(axis=1, initial=1.0)
     terms = lasso * np.abs(coef) + 0.5 * ridge * coef**2 - s[:, None] * grad * coef

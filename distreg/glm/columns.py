@@ -61,8 +61,10 @@ class Columns:
     grad_intercept : (F, C) array
     violation, gap : (F,) arrays
         Certificates.
+    loss : (F,) array
+        Mean training loss.
     done : (F,) bool array
-        Certified, or given up.
+        Certified.
     """
 
     def __init__(self, problem: Problem, fits: Fits) -> None:
@@ -71,7 +73,7 @@ class Columns:
         self.coef, self.grad = np.zeros((n, width)), np.zeros((n, width))
         self.intercept = np.zeros((n, problem.n_classes))
         self.grad_intercept = np.zeros_like(self.intercept)
-        self.objective = np.full(n, np.inf)
+        self.objective, self.loss = np.full(n, np.inf), np.full(n, np.inf)
         self.violation, self.gap = np.full(n, np.inf), np.full(n, np.inf)
         self.done = np.zeros(n, dtype=bool)
         self.scores = Scores.unknown(n)
@@ -81,6 +83,15 @@ class Columns:
         training = self.problem.sets[self.fits.of(fit)[0]]
         coef = self.coef[fit].reshape(self.problem.n_classes, -1) / training.summary.scale
         return coef, self.intercept[fit] - coef @ training.origin
+
+    def copy(self, fit: int, other: int) -> None:
+        """Put a fit where another one of its training set stands; all but the penalty is known."""
+        for name in ("coef", "intercept", "grad", "grad_intercept", "loss"):
+            values = getattr(self, name)
+            values[fit] = values[other]
+        at = np.array([fit])
+        self.scores.put(at, self.scores, np.array([other]))
+        self.violation[fit] = self.gap[fit] = np.inf
 
     def move_to(self, fit: int, other: int) -> None:
         """Put a fit where another one (of any training set) stands."""
@@ -213,8 +224,8 @@ def certified(
     if problem.fit_intercept:
         size = np.abs(values.grad_intercept)
         violation = np.maximum(violation, size.max(axis=1))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drop = np.where(size > 0, size**2 / values.curvature, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            drop = np.where(size > 0, size * (size / values.curvature), 0.0)
         gap = gap + problem.n_classes * drop.sum(axis=1)
     return objective, violation, gap
 

@@ -10,7 +10,7 @@ import numpy as np
 from distreg.evaluation import Evaluate, evaluation
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Anchor, Lockstep, Tolerance
-from distreg.glm.null import NullModels, alpha_grid, null_models
+from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.sample import evaluate_on, weights_of
 from distreg.losses import Loss
@@ -75,7 +75,7 @@ def fit_columns(
     _begin(columns, nulls)
     tolerance = Tolerance(KKT_TOLERANCE, options.tol)
     anchors = _start(columns, summary.sample, nulls, runner, tolerance)
-    driver = Lockstep(columns, by_pass, nulls.unit, nulls.objective, runner.n_threads)
+    driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
     driver.anchors = anchors
     _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
     return Fitted(problem, summary, nulls, columns)
@@ -130,16 +130,13 @@ def _fitted_nulls(
     fits = Fits(len(problem.sets), np.ones(1), np.full((1, 1), 1e300))
     columns = Columns(problem, fits)
     _begin(columns, nulls)
-    unit = np.maximum(nulls.unit, np.finfo(np.float64).tiny)
-    driver = Lockstep(columns, by_pass, unit, np.maximum(nulls.objective, 1e-300), runner.n_threads)
+    driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
     every = np.arange(fits.size)
     driver.start(every)
     tolerance = Tolerance(0.1 * KKT_TOLERANCE, options.tol)
     used = driver.advance(every, tolerance, n_passes)
-    saturated = np.array([problem.saturated(s) for s in range(len(problem.sets))])
-    return NullModels(
-        columns.intercept, columns.grad, columns.objective - saturated, columns.coef
-    ), used
+    fitted = nulls_of(problem, columns.intercept, columns.grad, columns.objective, columns.coef)
+    return fitted, used
 
 
 def _start(
@@ -161,7 +158,7 @@ def _start(
     small = Columns(problem.restricted(cell_weight), fits)
     small.coef[:], small.intercept[:] = columns.coef, columns.intercept
     evaluate = evaluate_on(sample, runner.n_threads)
-    driver = Lockstep(small, evaluate, nulls.unit, nulls.objective, runner.n_threads, n_anchors=3)
+    driver = Lockstep(small, evaluate, nulls, runner.n_threads, n_anchors=3)
     aim = Tolerance(0.3 * tolerance.violation, 0.3 * tolerance.gap) if sample.whole else ROUGH
     n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if sample.whole else 1
     grid = np.arange(fits.size).reshape(fits.shape)

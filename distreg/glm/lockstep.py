@@ -10,6 +10,8 @@ import numpy as np
 
 from distreg.evaluation import Curvature, Evaluate
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
+from distreg import penalties
+from distreg.glm.null import NullModels
 from distreg.glm.metric import Metric, follow_of, metric_of, mixed
 from distreg.solvers.newton import newton_step
 
@@ -25,6 +27,9 @@ taken anew."""
 
 LONGEST_STEP = 2.0
 """Root mean square change of the linear predictor in one step; Newton's model is local."""
+
+ADOPTION = 1e-9
+"""Gain, of the null objective, for which a column moves to where a neighbour stands."""
 
 DECREASE = 0.01
 """Share of the predicted decrease that a step must bring."""
@@ -59,8 +64,8 @@ class Lockstep:
     columns : Columns
     evaluate : callable
         Evaluates a request: one pass.
-    unit, null : (n_sets,) arrays
-        Largest gradient entry and objective (above the saturated one) of the null models.
+    nulls : NullModels
+        Where every path begins, and the units of the certificates.
     n_threads : int
         For the computations between passes.
     n_anchors : int
@@ -76,14 +81,14 @@ class Lockstep:
         self,
         columns: Columns,
         evaluate: Evaluate,
-        unit: np.ndarray,
-        null: np.ndarray,
+        nulls: NullModels,
         n_threads: int,
         n_anchors: int = 5,
     ) -> None:
         self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
         self.n_evaluations = 0
-        self._evaluate, self._unit, self._null = evaluate, unit, null
+        self._evaluate, self._nulls = evaluate, nulls
+        self._unit, self._null = nulls.unit, nulls.objective
         self._n_threads, self._n_anchors = n_threads, n_anchors
         self._features = np.arange(self.problem.n_features)
         self.anchors: list[Anchor] = []
@@ -141,7 +146,7 @@ class Lockstep:
             slow, misled = self._slow_sets(active, before, tolerance)
             if fresh:
                 self._own.update(misled - {0})
-            wanted, fresh = bool(slow), wanted
+            wanted, fresh = bool(slow) or not self.anchors, wanted
             self.step(fits[~self.columns.done[fits]])
         return used
 
@@ -159,6 +164,11 @@ class Lockstep:
             list(pool.map(one, range(fits.size), chunksize=max(1, fits.size // 32)))
 
     def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
+        if not self.anchors:
+            self._trial[fit] = self.columns.coef[fit]
+            self._trial_intercept[fit] = self.columns.intercept[fit]
+            self._promised[fit] = 0.0
+            return
         columns, s = self.columns, int(self._sets[fit])
         metric, damping = self._metric(fit), float(self._damping[fit])
         grad, coef = columns.grad[fit], columns.coef[fit]
@@ -226,17 +236,60 @@ class Lockstep:
             self._trial[taken],
             self._trial_intercept[taken],
         )
-        columns.objective[taken] = objective[accept]
+        columns.objective[taken], columns.loss[taken] = objective[accept], values.loss[accept]
         columns.grad[taken] = values.grad[accept]
         columns.grad_intercept[taken] = values.grad_intercept[accept]
         columns.violation[taken], columns.gap[taken] = violation[accept], gap[accept]
         columns.scores.put(taken, values.scores, np.flatnonzero(accept))
         self._damping[taken] = np.maximum(1.0, self._damping[taken] / 4.0)
         self._damping[fits[~accept]] *= 4.0
+        refused = {self.fits.of(int(fit)) for fit in fits[~accept]}
+        if refused:
+            # the curvature at a point that nobody moves to is a bad guide
+            self.anchors = [a for a in self.anchors if (a.s, a.path, a.index) not in refused]
+            self._metrics = {}
+        self._adopt(fits)
         unit, null = self._unit[self._sets[fits]], self._null[self._sets[fits]]
         certain = columns.violation[fits] <= tolerance.violation * unit
         certain &= columns.gap[fits] <= tolerance.gap * null
         columns.done[fits] = certain
+
+    def _adopt(self, fits: np.ndarray) -> None:
+        """Put columns where a neighbour on the path, or the null model, is better for them, too.
+
+        What was evaluated for one alpha is known for all: loss and gradient do not depend on it.
+        """
+        columns, last = self.columns, self.fits.shape[2] - 1
+        lasso, ridge = self.fits.strengths(self.problem, fits)
+
+        def is_better(i: int, loss: float, coef: np.ndarray) -> bool:
+            objective = loss + float(penalties.value(coef, lasso[i], ridge[i]))
+            best = columns.objective[fits[i]]
+            slack = ADOPTION * (abs(best) + self._null[self._sets[fits[i]]])
+            if not objective < best - slack:
+                return False
+            columns.objective[fits[i]] = objective
+            self._damping[fits[i]] = 1.0
+            return True
+
+        for step, order in ((-1, range(fits.size)), (1, range(fits.size - 1, -1, -1))):
+            for i in order:
+                fit = int(fits[i])
+                s, _, index = self.fits.of(fit)
+                if step < 0 and index == 0:
+                    if is_better(i, float(self._nulls.loss[s]), self._nulls.coef[s]):
+                        self._put_null(fit, s)
+                elif 0 <= index + step <= last:
+                    loss, coef = columns.loss[fit + step], columns.coef[fit + step]
+                    if is_better(i, float(loss), coef):
+                        columns.copy(fit, fit + step)
+
+    def _put_null(self, fit: int, s: int) -> None:
+        columns, nulls = self.columns, self._nulls
+        columns.coef[fit], columns.intercept[fit] = nulls.coef[s], nulls.intercept[s]
+        columns.grad[fit], columns.grad_intercept[fit] = nulls.grad[s], 0.0
+        columns.loss[fit] = nulls.loss[s]
+        columns.violation[fit] = columns.gap[fit] = np.inf
 
     def _lean(self, fits: np.ndarray, values: Values) -> np.ndarray:
         """What an intercept without a gradient would take from the gradients, (n, C p)."""
@@ -333,6 +386,8 @@ class Lockstep:
         """Metrics of the anchors around a fit, and the share of the second."""
         s, path, index = self.fits.of(fit)
         on_path = [(a.s, a.index, i) for i, a in enumerate(self.anchors) if a.path == path]
+        if not on_path:
+            on_path = [(a.s, a.index, i) for i, a in enumerate(self.anchors) if a.s in (0, s)]
         own = s if any(a == s for a, _, _ in on_path) else 0
         places = [(place, i) for a, place, i in on_path if a == own]
         low = max((p for p in places if p[0] <= index), default=min(places))

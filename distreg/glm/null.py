@@ -10,7 +10,7 @@ import numpy as np
 from distreg.glm.problem import Problem
 from distreg.penalties import Penalty
 
-__all__ = ["NullModels", "alpha_grid", "null_models"]
+__all__ = ["NullModels", "alpha_grid", "null_models", "nulls_of"]
 
 SMALLEST_L1_RATIO = 1e-3
 """Stands in for l1_ratio = 0 in alpha_max, where no alpha makes all coefficients 0 (as glmnet)."""
@@ -27,6 +27,8 @@ class NullModels:
         Negative gradient of the mean loss in the scaled coefficients.
     objective : (S,) array
         Mean loss above that of the saturated model.
+    loss : (S,) array
+        Mean loss.
     coef : (S, C p) array
         Scaled coefficients; only those of unpenalised features are not 0.
     """
@@ -34,12 +36,17 @@ class NullModels:
     intercept: np.ndarray
     grad: np.ndarray
     objective: np.ndarray
+    loss: np.ndarray
     coef: np.ndarray
 
     @property
     def unit(self) -> np.ndarray:
-        """(S,) largest gradient entry: the unit of KKT violations."""
-        return np.asarray(np.abs(self.grad).max(axis=1, initial=0.0))
+        """(S,) largest gradient entry: the unit of KKT violations.
+
+        A fold that nothing can be learned from (one class alone) has the full data's, times 1e-5.
+        """
+        largest = np.abs(self.grad).max(axis=1, initial=0.0)
+        return np.asarray(np.maximum(largest, 1e-5 * largest[0]))
 
 
 def null_models(problem: Problem) -> NullModels:
@@ -48,7 +55,7 @@ def null_models(problem: Problem) -> NullModels:
     The residual of a constant predictor is an affine function of the target (or of the indicators
     of its classes), so its products with the features follow from those of the target.
     """
-    intercept, grads, objective = [], [], []
+    intercept, grads, losses = [], [], []
     for s, training in enumerate(problem.sets):
         of = training.summary
         if problem.n_classes > 1:
@@ -61,9 +68,24 @@ def null_models(problem: Problem) -> NullModels:
         grad = np.where(of.usable[:, None], grad / of.scale[:, None], 0.0)
         intercept.append(eta)
         grads.append(grad.T.ravel())
-        objective.append(_loss(problem, of.target, eta) - problem.saturated(s))
-    coef = np.zeros((len(grads), grads[0].size))
-    return NullModels(np.array(intercept), np.array(grads), np.array(objective), coef)
+        losses.append(_loss(problem, of.target, eta))
+    return nulls_of(problem, np.array(intercept), np.array(grads), np.array(losses))
+
+
+def nulls_of(
+    problem: Problem,
+    intercept: np.ndarray,
+    grad: np.ndarray,
+    loss: np.ndarray,
+    coef: np.ndarray | None = None,
+) -> NullModels:
+    """Null models with their objectives above the saturated ones."""
+    saturated = np.array([problem.saturated(s) for s in range(len(problem.sets))])
+    objective = np.maximum(loss - saturated, 0.0)
+    objective = np.maximum(objective, 1e-5 * objective[0])
+    return NullModels(
+        intercept, grad, objective, loss, np.zeros_like(grad) if coef is None else coef
+    )
 
 
 def _single(problem: Problem, mean: float) -> tuple[np.ndarray, float, float]:

@@ -199,6 +199,8 @@ def _polish(packed, target, coef, lasso, ridge, n, work, vectors, support, slack
         if coef[k] != 0.0:
             support[size] = k
             size += 1
+    if size == 0:
+        return True
     matrix = work[: size * size].reshape((size, size))
     rhs, now, signs = vectors[0, :size], vectors[1, :size], vectors[2, :size]
     for i in range(size):
