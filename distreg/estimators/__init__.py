@@ -5,6 +5,9 @@ from __future__ import annotations
 from distreg.estimators.convergence import ConvergenceWarning
 from distreg.estimators.linear import ElasticNet, Lasso, Ridge
 from distreg.estimators.linear_cv import ElasticNetCV, LassoCV, RidgeCV
+from distreg.estimators.logistic import LogisticRegression, LogisticRegressionCV
+from distreg.estimators.poisson import PoissonRegressor, PoissonRegressorCV
+from distreg.estimators.svc import LinearSVC, LinearSVCCV
 
 __all__ = [
     "ConvergenceWarning",
@@ -12,6 +15,12 @@ __all__ = [
     "ElasticNetCV",
     "Lasso",
     "LassoCV",
+    "LinearSVC",
+    "LinearSVCCV",
+    "LogisticRegression",
+    "LogisticRegressionCV",
+    "PoissonRegressor",
+    "PoissonRegressorCV",
     "Ridge",
     "RidgeCV",
 ]

@@ -54,6 +54,9 @@ class Estimator(BaseEstimator):
     max_passes: int | None
     verbose: int | bool
 
+    coef_: np.ndarray
+    intercept_: Any
+
     _SOLVERS: tuple[str, ...] = ("auto", "newton")
 
     def __sklearn_tags__(self) -> Any:

@@ -9,8 +9,7 @@ __all__ = ["documented"]
 
 C = TypeVar("C", bound=type)
 
-PARTS = {
-    "common": """\
+PENALTY = """\
 fit_intercept : bool
     Whether to fit an intercept. It is never penalised.
 standardize : bool
@@ -19,16 +18,13 @@ standardize : bool
 penalty_factor : (n_features,) array, optional
     Multiplies alpha for each feature, rescaled to sum to n_features; 0 is unpenalised.
 missing : {"error", "mean", "drop"}
-    Missing feature values: an error, the training set's mean, or leave the row out.
-solver : {"auto", "gram"}
-    The squared loss is solved on Gram matrices, from one pass over the data.
-tol : float
-    Tolerance on the dual gap, relative to the objective of the model without features.
-max_passes : int, optional
-    Most passes over the data; the squared loss needs one.
+    Missing feature values: an error, the training set's mean, or leave the row out."""
+
+VERBOSE = """\
 verbose : int or bool
-    Whether to write the stages to standard error.""",
-    "grid": """\
+    Whether to write the stages to standard error."""
+
+GRID = """\
 alphas : int, sequence of float, or None
     Strengths to choose from, or how many; None: `n_alphas`.
 n_alphas : int
@@ -38,13 +34,105 @@ alpha_min_ratio : float, optional
     penalty 1e-8, else 1e-6).
 cv : int, array, splitter or list of (train, test)
     Number of folds; one fold id for each row, -1 = never held out; or any splitter of
-    scikit-learn or `distreg.data.folds`.
+    scikit-learn or `distreg.data.folds`."""
+
+CHOICE = """\
 selection : {"min", "1se"}
-    Lowest mean held-out error, or the largest alpha within one standard error of it.
+    Lowest mean held-out error, or the largest alpha within one standard error of it."""
+
+THREADS = """\
+n_jobs : int, optional
+    Threads when the data are in this process; default: one for each processor."""
+
+COEF = """\
+coef_ : (n_features,) array
+    Coefficients on the scale of the data.
+intercept_ : float
+    Intercept."""
+
+CHOSEN = """\
+alpha_, l1_ratio_ : float
+    Strength and L1 share of the penalty.
+dual_gap_ : float
+    Upper bound on the distance of the objective from its minimum.
+kkt_violation_ : float
+    Largest distance of an entry of the gradient from what it is at a minimum, in units of the
+    gradient of the standardised features."""
+
+MODEL = """\
+n_features_in_ : int
+    Columns of X.
+feature_names_in_ : (n_features,) array of str
+    Their names, if X has any.
+model_ : LinearModel
+    The model itself: predicts, saves and loads without scikit-learn."""
+
+GLM = f"""\
+{CHOSEN}
+status_ : str
+    "converged", or what is above its tolerance in some answer.
+n_passes_, n_iter_ : int
+    Passes over the data.
+{MODEL}"""
+
+ALPHAS = """\
+alphas_ : (n_alphas,) or (n_l1_ratios, n_alphas) array
+    The grid, descending."""
+
+DEVIANCE = """\
+deviance_path_ : (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds) array
+    Mean deviance of the held-out rows."""
+
+PATH = """\
+coef_path_ : (n_l1_ratios, n_alphas, n_features) array
+    Coefficients on the full data.
+intercept_path_ : (n_l1_ratios, n_alphas) array
+    Intercepts on the full data."""
+
+TABLE = """\
+cv_results_ : dict of (n_l1_ratios * n_alphas,) arrays
+    l1_ratio, alpha, cv_mean, cv_se, n_nonzero, objective, dual_gap, kkt_violation,
+    support_stability, fold_dual_gap, fold_kkt_violation."""
+
+PARTS = {
+    "common": f"""\
+{PENALTY}
+solver : {{"auto", "gram"}}
+    The squared loss is solved on Gram matrices, from one pass over the data.
+tol : float
+    Tolerance on the dual gap, relative to the objective of the model without features.
+max_passes : int, optional
+    Most passes over the data; the squared loss needs one.
+{VERBOSE}""",
+    "common_glm": f"""\
+{PENALTY}
+solver : {{"auto", "newton"}}
+    Proximal Newton steps, for all folds, l1_ratios and alphas in the same passes over the data.
+tol : float
+    Tolerance on the dual gap, relative to the objective of the model without features. An answer
+    also needs a KKT violation of at most 1e-6 of that model's largest gradient.
+max_passes : int, optional
+    Most passes over the data; default 100.
+{VERBOSE}""",
+    "class_weight": """\
+class_weight : dict, "balanced" or None
+    Multiplies the weights of the rows of a class: a dict of labels and factors (1 for a label that
+    it does not name), or "balanced", ``W / (C W_c)`` with the sums W of all sample weights and W_c
+    of those of the class, and C classes; this takes one more pass.""",
+    "grid": f"""\
+{GRID}
+{CHOICE}
 random_state : int, RandomState or None
     Seed that shuffles the folds when `cv` is a number; None: contiguous folds.
-n_jobs : int, optional
-    Threads when the data are in this process; default: one for each processor.""",
+{THREADS}""",
+    "grid_classes": f"""\
+{GRID} A number
+    makes stratified folds, as in scikit-learn, when the target is in memory; else folds by row
+    number.
+{CHOICE}
+random_state : int, RandomState or None
+    Seed that shuffles the folds when `cv` is a number; None: folds in the order of the rows.
+{THREADS}""",
     "compatible": """\
 precompute, max_iter, copy_X, warm_start, random_state, selection
     scikit-learn's keywords, of no effect: Gram matrices are always used, the descent ends in an
@@ -55,39 +143,55 @@ eps : float, optional
 precompute, max_iter, copy_X
     scikit-learn's keywords, of no effect: Gram matrices are always used, the descent ends in an
     exact solution, and X is neither copied nor changed.""",
-    "fitted": """\
-coef_ : (n_features,) array
-    Coefficients on the scale of the data.
-intercept_ : float
-    Intercept.
-alpha_, l1_ratio_ : float
-    Strength and L1 share of the penalty.
-dual_gap_ : float
-    Upper bound on the distance of the objective from its minimum.
+    "fitted": f"""\
+{COEF}
+{CHOSEN}
 status_ : str
     "converged", or "dual gap above tol" when some answer is.
 n_iter_ : int
     Sweeps of coordinate descent; 1 for a direct solution.
 n_passes_ : int
     Passes over the data.
-n_features_in_ : int
-    Columns of X.
-feature_names_in_ : (n_features,) array of str
-    Their names, if X has any.
-model_ : LinearModel
-    The model itself: predicts, saves and loads without scikit-learn.""",
-    "path": """\
-alphas_ : (n_alphas,) or (n_l1_ratios, n_alphas) array
-    The grid, descending.
+{MODEL}""",
+    "fitted_counts": f"""\
+{COEF}
+{GLM}""",
+    "fitted_binary": f"""\
+classes_ : (2,) array
+    Labels, ascending, of the type of y.
+coef_ : (1, n_features) array
+    Coefficients on the scale of the data; positive ones speak for the second class.
+intercept_ : (1,) array
+    Intercept.
+{GLM}""",
+    "fitted_classes": f"""\
+classes_ : (n_classes,) array
+    Labels, ascending, of the type of y.
+coef_ : (1, n_features) or (n_classes, n_features) array
+    Coefficients on the scale of the data: of the second of two classes, or of each of several.
+intercept_ : (1,) or (n_classes,) array
+    Intercepts; those of several classes sum to 0.
+{GLM}""",
+    "path": f"""\
+{ALPHAS}
 mse_path_ : (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds) array
     Mean squared error of the held-out rows.
+{PATH}
+{TABLE}""",
+    "path_glm": f"""\
+{ALPHAS}
+{DEVIANCE}
+{PATH}
+{TABLE}""",
+    "path_classes": f"""\
+{ALPHAS}
+{DEVIANCE}
 coef_path_ : (n_l1_ratios, n_alphas, n_features) array
-    Coefficients on the full data.
-intercept_path_ : (n_l1_ratios, n_alphas) array
+    Coefficients on the full data; (n_l1_ratios, n_alphas, n_classes, n_features) of several
+    classes.
+intercept_path_ : (n_l1_ratios, n_alphas) or (n_l1_ratios, n_alphas, n_classes) array
     Intercepts on the full data.
-cv_results_ : dict of (n_l1_ratios * n_alphas,) arrays
-    l1_ratio, alpha, cv_mean, cv_se, n_nonzero, objective, dual_gap, kkt_violation,
-    support_stability, fold_dual_gap.""",
+{TABLE}""",
 }
 
 

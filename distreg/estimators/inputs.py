@@ -17,10 +17,11 @@ from sklearn.utils.validation import _check_sample_weight, column_or_1d, validat
 
 from distreg.data.arrays import feature_names_of, from_arrays
 from distreg.data.dataset import Dataset
+from distreg.data.rows import as_float_vector
 from distreg.estimators import checks
-from distreg.exceptions import InputError
+from distreg.exceptions import DataError, InputError
 
-__all__ = ["Given", "as_dataset", "as_features", "is_dask", "target_name"]
+__all__ = ["Given", "as_dataset", "as_features", "as_offset", "is_dask", "target_name"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,20 @@ class Given:
 
     def target(self) -> np.ndarray | None:
         """Target as an array if it is in memory, else None."""
-        y = self.X[self.y] if isinstance(self.y, str) and is_table(self.X) else self.y
+        y = self._column()
         return None if y is None or isinstance(y, str) or is_dask(y) else np.asarray(y).ravel()
+
+    def target_type(self) -> Any:
+        """NumPy type of the target's values, None if it has none."""
+        y = self._column()
+        if y is None or isinstance(y, str):
+            return None
+        return y.dtype if is_dask(y) else np.asarray(y).dtype
+
+    def _column(self) -> Any:
+        """Target, taken out of X where it is a column of it."""
+        named = isinstance(self.y, str) and hasattr(self.X, "columns") and self.y in self.X.columns
+        return self.X[self.y] if named else self.y
 
 
 def is_dask(X: Any) -> bool:
@@ -108,6 +121,45 @@ def as_features(estimator: Any, X: Any) -> Any:
     return validate_data(
         estimator, X, reset=False, accept_sparse=True, dtype="numeric", ensure_all_finite=False
     )
+
+
+def as_offset(offset: Any, exposure: Any) -> Any:
+    """The offset: as given, or the logarithm of the exposure."""
+    for name, value in (("offset", offset), ("exposure", exposure)):
+        if isinstance(value, str):
+            raise InputError(
+                f"{name}={value!r} is text: give the values, such as X[{value!r}], and leave this "
+                "column out of X"
+            )
+    if exposure is None:
+        return offset
+    if offset is not None:
+        raise InputError(
+            "offset and exposure are both given: exposure means offset=log(exposure); give one of "
+            "them"
+        )
+    if hasattr(exposure, "map_partitions"):
+        return exposure.map_partitions(_log_series, meta=(None, "float64"))
+    if hasattr(exposure, "map_blocks"):
+        return exposure.map_blocks(_log, dtype=np.float64, meta=np.empty(0))
+    return _log(as_float_vector(exposure, "exposure"))
+
+
+def _log(exposure: Any) -> np.ndarray:
+    values = np.asarray(exposure, dtype=np.float64)
+    good = (values > 0.0) & (values < np.inf)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise DataError(
+            f"exposure must be positive and finite; {int((~good).sum())} of {values.size} values "
+            f"are not, first {values[row]:g} at position {row}. Leave such rows out"
+        )
+    return np.log(values)
+
+
+def _log_series(part: Any) -> Any:
+    """Logarithms of a partition, with its index."""
+    return part.__class__(_log(part), index=part.index)
 
 
 def _nameless(estimator: Any) -> bool:

@@ -205,9 +205,6 @@ class ElasticNet(_Sparse):
         self.random_state = random_state
         self.selection = selection
 
-    def _l1_ratio(self) -> Any:
-        return self.l1_ratio
-
 
 @documented
 class Lasso(_Sparse):

@@ -154,9 +154,6 @@ class ElasticNetCV(_SparseCV):
         self.max_iter = max_iter
         self.copy_X = copy_X
 
-    def _l1_ratio(self) -> Any:
-        return self.l1_ratio
-
 
 @documented
 class LassoCV(_SparseCV):

@@ -24,6 +24,7 @@ CELL_BYTES = 2**26
 class CrossValidated(Estimator):
     """The best of a grid of alphas (and l1_ratios)."""
 
+    l1_ratio: Any
     alphas: Any
     n_alphas: int
     alpha_min_ratio: float | None
@@ -96,7 +97,8 @@ class CrossValidated(Estimator):
         return self.cv
 
     def _l1_ratio(self) -> Any:
-        raise NotImplementedError
+        """One l1_ratio or several."""
+        return self.l1_ratio
 
     def _eps(self) -> float | None:
         """Value of scikit-learn's name for `alpha_min_ratio`."""

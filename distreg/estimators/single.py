@@ -17,6 +17,7 @@ class Single(Estimator):
     """One alpha."""
 
     alpha: float
+    l1_ratio: Any
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit the model.
@@ -37,7 +38,8 @@ class Single(Estimator):
         return self._fit_one(Given(X, y, sample_weight))
 
     def _l1_ratio(self) -> Any:
-        raise NotImplementedError
+        """One l1_ratio or several."""
+        return self.l1_ratio
 
     def _fit_one(self, given: Given) -> Self:
         """Check the keywords and fit. Called by `fit` (for `warn_of`)."""

@@ -1,0 +1,133 @@
+"""LinearSVC and LinearSVCCV: the squared hinge loss of two classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distreg.data.dataset import Dataset
+from distreg.estimators.classifier import Classifier, ClassifierSearch
+from distreg.estimators.docs import documented
+from distreg.estimators.single import Single
+
+__all__ = ["LinearSVC", "LinearSVCCV"]
+
+
+class _SquaredHinge(Classifier):
+    """Squared hinge loss of two classes."""
+
+    _BINARY = True
+
+    def _loss(self, dataset: Dataset) -> str:
+        return "squared_hinge"
+
+
+@documented
+class LinearSVC(Single, _SquaredHinge):
+    """Linear support vector classifier of two classes, with squared hinge loss.
+
+    Minimises ``sum_i s_i max(0, 1 - z_i (b + x_i'w))^2 / (2 sum_i s_i) + alpha (l1_ratio ||w||_1 +
+    (1 - l1_ratio)/2 ||w||_2^2)`` with the weights s of the rows, and z = 1 for the second class, -1
+    for the first. scikit-learn's LinearSVC has the sum in the place of the mean and penalises the
+    intercept: without one, its ``C`` is ``1 / (2 n_samples alpha)``. For more than two classes use
+    `LogisticRegression`.
+
+    Parameters
+    ----------
+    alpha : float
+        Strength of the penalty.
+    l1_ratio : float
+        Share of the L1 penalty: 0 is L2 (the default, as in scikit-learn), 1 is L1.
+    {class_weight}
+    {common_glm}
+
+    Attributes
+    ----------
+    {fitted_binary}
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        l1_ratio: float = 0.0,
+        class_weight: Any = None,
+        fit_intercept: bool = True,
+        standardize: bool = False,
+        penalty_factor: Any = None,
+        missing: str = "error",
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_passes: int | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.class_weight = class_weight
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.missing = missing
+        self.solver = solver
+        self.tol = tol
+        self.max_passes = max_passes
+        self.verbose = verbose
+
+
+@documented
+class LinearSVCCV(ClassifierSearch, _SquaredHinge):
+    """Linear support vector classifier whose alpha and l1_ratio are chosen by cross-validation.
+
+    The objective is that of `LinearSVC`; the held-out error is the mean of the squared hinges.
+
+    Parameters
+    ----------
+    l1_ratio : float or sequence of float
+        Share of the L1 penalty, one value or several to choose from.
+    {grid_classes}
+    {class_weight}
+    {common_glm}
+
+    Attributes
+    ----------
+    {fitted_binary}
+    {path_glm}
+    """
+
+    def __init__(
+        self,
+        *,
+        l1_ratio: Any = 0.0,
+        alphas: Any = None,
+        n_alphas: int = 100,
+        alpha_min_ratio: float | None = None,
+        cv: Any = 5,
+        selection: str = "min",
+        class_weight: Any = None,
+        fit_intercept: bool = True,
+        standardize: bool = False,
+        penalty_factor: Any = None,
+        missing: str = "error",
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_passes: int | None = None,
+        random_state: Any = None,
+        verbose: int | bool = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.l1_ratio = l1_ratio
+        self.alphas = alphas
+        self.n_alphas = n_alphas
+        self.alpha_min_ratio = alpha_min_ratio
+        self.cv = cv
+        self.selection = selection
+        self.class_weight = class_weight
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.missing = missing
+        self.solver = solver
+        self.tol = tol
+        self.max_passes = max_passes
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
