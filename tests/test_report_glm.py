@@ -52,11 +52,22 @@ def test_every_loss_has_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "name"),
-    [("late", "late"), (1, "class 1"), ("1", "class 1"), (True, "class True")],
+    ("label", "name", "with_target"),
+    [
+        ("spam", "spam", "spam"),
+        (1, "class 1", "late = 1"),
+        ("1", "class 1", "late = 1"),
+        (True, "class True", "late = True"),
+    ],
 )
-def test_names_of_classes(label: Any, name: str) -> None:
+def test_names_of_classes(label: Any, name: str, with_target: str) -> None:
     assert class_name(label) == name
+    assert class_name(label, "late") == with_target
+    result, _ = glm_summaries("logistic")
+    classes = ("other", label)
+    (summary, *_) = summarise(dataclasses.replace(result, classes=classes), target="late")
+    assert summary.change == f"log-odds of {with_target}"
+    assert f"log-odds of {with_target}" in texts(figures.top_coefficients(summary))
 
 
 # --- report ---------------------------------------------------------------------------------------

@@ -141,7 +141,12 @@ def run_pipeline(
             client, n_threads=config.cluster.workers, progress=progress, checkpoint=checkpoint
         )
         result = cross_validate(ready.dataset, ready.cells, ready.options, runner)
-        summaries = summarise(result, config.model.selection, labels=list(config.model.l1_ratios))
+        summaries = summarise(
+            result,
+            config.model.selection,
+            labels=list(config.model.l1_ratios),
+            target=config.data.target,
+        )
         result, summaries = score_test_rows(ready.dataset, ready.cells, result, summaries, runner)
         report = make_report(result, summaries, _about(config, ready))
         models = make_models(config, ready.dataset, result, summaries)

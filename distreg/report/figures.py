@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from distreg.report import scorefigures, style
 from distreg.report.style import COLOURS, GREY, INK
-from distreg.report.summary import PenaltySummary, penalty_title
+from distreg.report.summary import PenaltySummary
 
 __all__ = [
     "coefficient_path",
@@ -104,7 +104,7 @@ def coefficient_path(summary: PenaltySummary) -> Figure:
     others = f"; {hidden} others in grey" if hidden else ""
     style.figure_heading(
         figure,
-        f"{penalty_title(summary)}: coefficients along the path",
+        f"{summary.title}: coefficients along the path",
         f"named: the largest at the chosen alpha ({summary.rule}) first{others}",
     )
     return figure
@@ -127,7 +127,7 @@ def cv_curve(summary: PenaltySummary) -> Figure:
     i = summary.index
     style.figure_heading(
         figure,
-        f"{penalty_title(summary)}: cross-validation",
+        f"{summary.title}: cross-validation",
         f"chosen ({summary.rule}): alpha = {summary.alpha:.4g}, {_features(summary)}, "
         f"{summary.words.error} {mean[i]:.5g} ± {se[i]:.3g} (band: one standard error)",
     )
@@ -164,7 +164,7 @@ def sparsity_error(summary: PenaltySummary) -> Figure:
     ax.set_ylabel(f"held-out {summary.words.axis}")
     style.figure_heading(
         figure,
-        f"{penalty_title(summary)}: what each feature buys",
+        f"{summary.title}: what each feature buys",
         f"held-out {summary.words.error} with one standard error, from the strongest to the "
         "weakest penalty",
     )
@@ -202,7 +202,7 @@ def top_coefficients(summary: PenaltySummary) -> Figure:
     ax.set_xlim(low - (room if low < 0 else 0.0), high + (room if high > 0 else 0.0))
     ax.axvline(0, color=GREY, linewidth=0.9)
     ax.spines["left"].set_visible(False)
-    change = style.shorten([summary.words.changed(summary.classes)], 44)[0]
+    (change,) = style.shorten([summary.change], 44)
     label = f"change of the {change} for one standard deviation of the feature"
     ax.set_xlabel(label, parse_math=False)
     more = summary.path.n_nonzero[summary.index] - len(top)
@@ -212,7 +212,7 @@ def top_coefficients(summary: PenaltySummary) -> Figure:
         ax.text(0.5, 0.5, "no feature has a coefficient", transform=ax.transAxes, ha="center")
     style.figure_heading(
         figure,
-        f"{penalty_title(summary)}: largest coefficients",
+        f"{summary.title}: largest coefficients",
         f"alpha = {summary.alpha:.4g} ({summary.rule}); numbers: raw coefficients{rest}",
     )
     return figure

@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from distreg.glm.scores import Calibration, ClassScores, Roc
 from distreg.report import style
 from distreg.report.style import COLOURS, FAINT, GREY, INK
-from distreg.report.summary import PenaltySummary, penalty_title
-from distreg.report.words import class_name
+from distreg.report.summary import PenaltySummary
 
 __all__ = ["calibration", "calibrations", "has_calibration", "has_roc", "roc", "rocs"]
 
@@ -45,7 +44,7 @@ def roc(summary: PenaltySummary) -> Figure:
         x, y = only.false_positive, only.true_positive
         ax.fill_between(x, y, x, color=COLOURS[0], alpha=0.13, linewidth=0)
         ax.plot(x, y, color=COLOURS[0], linewidth=2)
-        _mark_called(ax, only, class_name((summary.classes or (0, 1))[1]))
+        _mark_called(ax, only, summary.class_names[1])
         ax.text(
             0.97, 0.05, f"AUC {only.auc:.3f}", transform=ax.transAxes, ha="right", fontsize=19,
             color=COLOURS[0], fontweight="bold",
@@ -54,7 +53,7 @@ def roc(summary: PenaltySummary) -> Figure:
     else:
         _class_curves(ax, summary)
         subtitle = f"each class against the rest, {_rows(scores)}; mean AUC {scores.auc:.3f}"
-    style.figure_heading(figure, f"{penalty_title(summary)}: ROC of the test rows", subtitle)
+    style.figure_heading(figure, f"{summary.title}: ROC of the test rows", subtitle)
     return figure
 
 
@@ -90,7 +89,7 @@ def calibration(summary: PenaltySummary) -> Figure:
     _chart_line(ax, chart, COLOURS[0], bold=True)
     style.figure_heading(
         figure,
-        f"{penalty_title(summary)}: calibration on the test rows",
+        f"{summary.title}: calibration on the test rows",
         f"{_rows(_scores(summary))} in bins of equal size; bars: one standard error",
     )
     return figure
@@ -151,12 +150,12 @@ def _mark_called(ax: Axes, found: Roc, name: str) -> None:
 
 def _class_curves(ax: Axes, summary: PenaltySummary) -> None:
     """One curve a class; the classes that are told apart worst have names."""
-    pairs = zip(summary.classes or (), _scores(summary).rocs, strict=True)
+    pairs = zip(summary.class_names, _scores(summary).rocs, strict=True)
     known = sorted(((found, c) for c, found in pairs if found is not None), key=lambda k: k[0].auc)
     for found, _ in known[N_NAMED:]:
         ax.plot(found.false_positive, found.true_positive, color=FAINT, linewidth=0.9, zorder=2)
     for colour, (found, label) in reversed(list(zip(COLOURS, known, strict=False))):
-        (name,) = style.shorten([class_name(label)], 24)
+        (name,) = style.shorten([label], 24)
         ax.plot(
             found.false_positive, found.true_positive, color=colour, linewidth=1.8, zorder=3,
             label=f"{found.auc:.3f}  {name}",
@@ -214,7 +213,7 @@ def _calibration_axes(ax: Axes, charts: Sequence[Calibration], s: PenaltySummary
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(6))
     top = s.classes is not None and len(s.classes) > 2
-    name = "the predicted class" if top else class_name((s.classes or ("", ""))[1])
+    (name,) = style.shorten(["the predicted class" if top else s.class_names[1]], 44)
     ax.set_xlabel(f"predicted probability of {name}", parse_math=False)
     ax.set_ylabel("share of right predictions" if top else "observed share")
     notes = (
@@ -270,8 +269,8 @@ def _mean_curve(scores: ClassScores) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sides(summary: PenaltySummary) -> str:
-    other, mine = (summary.classes or ("the rest", "class 1"))[:2]
-    return " against ".join(style.shorten([class_name(mine), class_name(other)], 24))
+    other, mine = summary.class_names[:2]
+    return " against ".join(style.shorten([mine, other], 24))
 
 
 def _rows(scores: ClassScores) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from distreg.exceptions import InputError
 from distreg.glm.scores import ClassScores
 from distreg.path import PathResult
-from distreg.report.words import Words, words_of
+from distreg.report.words import Words, class_name, words_of
 from distreg.result import CVResult
 from distreg.selection import RULES, Selected, select
 
@@ -19,7 +19,6 @@ __all__ = [
     "PenaltySummary",
     "TopCoefficient",
     "penalty_label",
-    "penalty_title",
     "summarise",
     "winner_of",
     "with_scores",
@@ -94,6 +93,8 @@ class PenaltySummary:
         Largest KKT violation of the folds, relative to their null gradients; NaN if not known.
     scores : ClassScores or None
         What the test rows say of the chosen model beyond sums of losses.
+    target : str or None
+        Name of the target.
     """
 
     label: str
@@ -118,6 +119,7 @@ class PenaltySummary:
     kkt_tolerance: float = np.inf
     fold_violation: np.ndarray | None = None
     scores: ClassScores | None = None
+    target: str | None = None
 
     @property
     def words(self) -> Words:
@@ -125,9 +127,25 @@ class PenaltySummary:
         return words_of(self.loss)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in a sentence."""
+        return tuple(class_name(label, self.target) for label in self.classes or (0, 1))
+
+    @property
+    def change(self) -> str:
+        """What a coefficient changes."""
+        return self.words.change.format(self.class_names[1])
+
+    @property
     def l1_ratio(self) -> float:
         """Share of the L1 penalty."""
         return float(self.path.l1_ratio)
+
+    @property
+    def title(self) -> str:
+        """Name of the penalty for people: "L1", "L2", "Elastic Net 0.5"."""
+        plain = {1.0: "L1", 0.0: "L2"}
+        return plain.get(self.l1_ratio, f"Elastic Net {self.l1_ratio:g}")
 
     @property
     def alpha(self) -> float:
@@ -216,19 +234,13 @@ def penalty_label(l1_ratio: float) -> str:
     return "l2" if l1_ratio == 0.0 else f"elasticnet_{l1_ratio:g}"
 
 
-def penalty_title(summary: PenaltySummary) -> str:
-    """Name of a penalty for people: "L1", "L2", "Elastic Net 0.5"."""
-    if summary.l1_ratio == 1.0:
-        return "L1"
-    return "L2" if summary.l1_ratio == 0.0 else f"Elastic Net {summary.l1_ratio:g}"
-
-
 def summarise(
     result: CVResult,
     rule: str = "min",
     *,
     chosen: Sequence[Selected] | None = None,
     labels: Sequence[str] | None = None,
+    target: str | None = None,
 ) -> tuple[PenaltySummary, ...]:
     """Summarise each penalty of a cross-validation.
 
@@ -242,15 +254,18 @@ def summarise(
         than one alpha.
     labels : sequence of str, optional
         Names of the penalties; default: `penalty_label`.
+    target : str, optional
+        Name of the target.
     """
     if rule not in RULES:
         raise InputError(f"selection={rule!r} is not a rule; use one of {', '.join(RULES)}")
     names = [penalty_label(path.l1_ratio) for path in result.paths] if labels is None else labels
     best = _winner(result, rule)
-    return tuple(
+    found = (
         _summarise(result, rule, i, name, None if chosen is None else chosen[i].index, i == best)
         for i, name in enumerate(names)
     )
+    return tuple(replace(summary, target=target) for summary in found)
 
 
 def with_scores(summary: PenaltySummary, scores: ClassScores) -> PenaltySummary:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +37,6 @@ class Words:
     change: str
     scores: tuple[str, ...]
     test: tuple[str, float]
-
-    def changed(self, classes: Sequence[Any] | None) -> str:
-        """What a coefficient changes."""
-        return self.change.format(class_name((classes or (0, 1))[1]))
 
 
 WORDS = {
@@ -87,9 +82,11 @@ WORDS = {
 }
 
 
-def class_name(label: Any) -> str:
-    """A class in a sentence: "late", "class 1"."""
-    return label if isinstance(label, str) and label.strip("0123456789.-") else f"class {label}"
+def class_name(label: Any, target: str | None = None) -> str:
+    """A class in a sentence: "spam", but "late = 1" or "class 1"."""
+    if isinstance(label, str) and label.strip("0123456789.-"):
+        return label
+    return f"class {label}" if target is None else f"{target} = {label}"
 
 
 def words_of(loss: str) -> Words:

@@ -42,10 +42,9 @@ def describe(best: PenaltySummary, summaries: Sequence[PenaltySummary]) -> str:
             f"| {test}{gap:.1e}{certified} |"
         )
     if best.top:
-        change = words.changed(best.classes)
         lines += [
             "",
-            f"Largest coefficients (change of the {change} for one standard deviation):",
+            f"Largest coefficients (change of the {best.change} for one standard deviation):",
             "",
             "| feature | per sd | coefficient |",
             "|---|---|---|",
