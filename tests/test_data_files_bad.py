@@ -13,8 +13,8 @@ import pytest
 import zarr
 from blocks import read
 
+from distreg.data import csvkinds, footers, frames, parquet, read_dataset, storage
 from distreg.data import csvscan as scanning
-from distreg.data import footers, frames, parquet, read_dataset, storage
 from distreg.data.storage import reading, retried
 from distreg.exceptions import DataError, InputError
 
@@ -229,7 +229,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_files_are_named(case, tmp_path, monkeypatch):
-    for module in (frames, scanning):
+    for module in (frames, scanning, csvkinds):
         monkeypatch.setattr(module, "MAX_LEVELS", 99)
     monkeypatch.setattr("distreg.data.files.MAX_LEVELS", 99)
     make, keywords, pattern = BAD[case]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from distreg.data import vectors
+from distreg.data import labels, vectors
 from distreg.data.block import BlockRecipe
 from distreg.data.columns import check_missing
 from distreg.data.dataset import Dataset, digest_of, make_groups
@@ -21,7 +21,7 @@ from distreg.data.memory import (
     cut_rows,
     sample_of,
 )
-from distreg.data.rows import ROLES, Roles, RowArrays, as_float_vector, as_keys
+from distreg.data.rows import ROLES, Roles, RowArrays, RowLevels, as_float_vector, as_keys
 from distreg.exceptions import DataError, InputError
 
 __all__ = ["from_arrays"]
@@ -37,6 +37,7 @@ def from_arrays(
     missing: str = "error",
     fold_key: Any = None,
     categorical: Sequence[str] | None = None,
+    classes: bool = False,
 ) -> Dataset:
     """Make a data set of arrays, tables or Dask collections.
 
@@ -55,6 +56,9 @@ def from_arrays(
         row. NaN elsewhere is always refused.
     categorical : sequence of str, optional
         Columns of a table to treat as categories, besides those of type category.
+    classes : bool
+        The target holds labels of classes: text, numbers or bool of any type. The blocks then hold
+        codes, positions among the sorted labels in `Dataset.classes`.
 
     Returns
     -------
@@ -67,24 +71,25 @@ def from_arrays(
 
     Notes
     -----
-    Dask collections with unknown chunk sizes, and Dask DataFrames, need one metadata scan, which is
-    counted in `n_scans`.
+    Dask collections with unknown chunk sizes, Dask DataFrames, and labels in a Dask collection need
+    one metadata scan, which is counted in `n_scans`.
     """
     check_missing(missing)
+    labels.check_target(classes, y is not None)
     given = {"y": y, "weight": sample_weight, "offset": offset, "fold_key": fold_key}
     if _is_dask(X):
         from distreg.data import dask_input
 
         make = dask_input.from_frame if hasattr(X, "columns") else dask_input.from_dask_array
-        return make(X, given, feature_names, missing, categorical)
+        return make(X, given, feature_names, missing, categorical, classes)
     given = {role: _computed(values) for role, values in given.items()}
     if hasattr(X, "iloc") or hasattr(X, "column_names"):
         if feature_names is not None:
             raise InputError("feature_names is for arrays; a table has its own column names.")
-        return _from_table(X, given, missing, categorical)
+        return _from_table(X, given, missing, categorical, classes)
     if categorical is not None:
         raise InputError("categorical names columns of a table, but X is an array.")
-    return _from_matrix(X, given, feature_names, missing)
+    return _from_matrix(X, given, feature_names, missing, classes)
 
 
 def feature_names_of(names: Sequence[str] | None, n_features: int) -> tuple[str, ...]:
@@ -100,25 +105,35 @@ def feature_names_of(names: Sequence[str] | None, n_features: int) -> tuple[str,
     return checked
 
 
-def row_arrays(given: dict[str, Any], n_rows: int) -> tuple[RowArrays, Any]:
-    """Checked arrays of one entry a row, and the levels of the fold key."""
-    labels = {"y": "y", "weight": "sample_weight", "offset": "offset"}
+def row_arrays(
+    given: dict[str, Any], n_rows: int, classes: bool = False
+) -> tuple[RowArrays, RowLevels]:
+    """Checked arrays of one entry a row, and what the fold keys and class codes stand for."""
+    names = {"y": "y", "weight": "sample_weight", "offset": "offset"}
     parts: dict[str, Any] = {}
-    for role, label in labels.items():
+    found = None
+    for role, name in names.items():
         values = given.get(role)
         if isinstance(values, str):
             raise InputError(
-                f"{label}={values!r} names a column, but X is an array. Give the values."
+                f"{name}={values!r} names a column, but X is an array. Give the values."
             )
-        parts[role] = None if values is None else as_float_vector(values, label, n_rows)
+        if role == "y" and classes and values is not None:
+            parts[role], found = labels.as_codes(values, name, n_rows)
+        else:
+            parts[role] = None if values is None else as_float_vector(values, name, n_rows)
     key, levels = given.get("fold_key"), None
     if key is not None:
         parts["fold_key"], levels = as_keys(key, n_rows)
-    return RowArrays(**parts), levels
+    return RowArrays(**parts), RowLevels(levels, found)
 
 
 def _from_matrix(
-    X: Any, given: dict[str, Any], feature_names: Sequence[str] | None, missing: Any
+    X: Any,
+    given: dict[str, Any],
+    feature_names: Sequence[str] | None,
+    missing: Any,
+    classes: bool,
 ) -> Dataset:
     is_sparse = sparse.issparse(X)
     if is_sparse:
@@ -133,12 +148,12 @@ def _from_matrix(
         nbytes = data.size * (4 if data.dtype == np.float32 else 8)
     n_rows, n_features = data.shape
     names = feature_names_of(feature_names, n_features)
-    rows, levels = row_arrays(given, n_rows)
+    rows, levels = row_arrays(given, n_rows, classes)
     drop = missing == "drop"
     recipes: list[BlockRecipe] = list(
         cut_rows(n_rows, nbytes, lambda i, s, n, b: recipe(i, s, n, b, data, rows, drop))
     )
-    schema = [names, data.shape, str(data.dtype), missing, is_sparse]
+    schema = [names, data.shape, str(data.dtype), missing, is_sparse, *class_schema(levels)]
     return Dataset(
         name="array",
         n_rows=n_rows,
@@ -154,7 +169,12 @@ def _from_matrix(
     )
 
 
-def described(given: dict[str, Any], levels: Any) -> dict[str, Any]:
+def class_schema(levels: RowLevels) -> list[Any]:
+    """What the classes add to the schema that a digest is made of."""
+    return [] if levels.classes is None else [levels.classes]
+
+
+def described(given: dict[str, Any], levels: RowLevels) -> dict[str, Any]:
     """Fields of a Dataset that say what its blocks hold besides features."""
     key = given.get("fold_key")
     name = key if isinstance(key, str) else getattr(key, "name", None)
@@ -163,15 +183,20 @@ def described(given: dict[str, Any], levels: Any) -> dict[str, Any]:
         "has_weight": given.get("weight") is not None,
         "has_offset": given.get("offset") is not None,
         "fold_key": None if key is None else str(name or "fold_key"),
-        "fold_key_levels": levels,
+        "fold_key_levels": levels.fold_key,
+        "classes": levels.classes,
     }
 
 
 def _from_table(
-    X: Any, given: dict[str, Any], missing: Any, categorical: Sequence[str] | None
+    X: Any,
+    given: dict[str, Any],
+    missing: Any,
+    categorical: Sequence[str] | None,
+    classes: bool,
 ) -> Dataset:
     named, arrays = split_names(given, vectors.column_names(X))
-    rows, levels = row_arrays(arrays, len(X))
+    rows, levels = row_arrays(arrays, len(X), classes)
     head = X[:1]
     first = {name: vectors.get_column(head, name) for name in vectors.column_names(X)}
     kinds = {name: _kind(column) for name, column in first.items()}
@@ -180,16 +205,20 @@ def _from_table(
     key = named.get("fold_key")
     if key is not None and _kind(first[key]) != "number":
         scanned.append(key)
-    scan = scan_columns(X, dict.fromkeys(scanned), {})
+    target = named.get("y") if classes else None
+    if target is not None:
+        scanned.append(target)
+    scan = scan_columns(X, dict.fromkeys(scanned), {}, target=target)
     dtype = table_dtype(first[name] for name in chosen.numeric)
-    layout = finish_layout(chosen, Roles.of(named), [scan], missing=missing, dtype=dtype)
+    layout = finish_layout(
+        chosen, Roles.of(named), [scan], missing=missing, dtype=dtype, classes=classes
+    )
     columns, nbytes = layout.columns, len(X) * layout.row_bytes
     recipes: list[BlockRecipe] = list(
         cut_rows(len(X), nbytes, lambda i, s, n, b: TableRecipe(i, s, n, b, X, rows, layout=layout))
     )
-    schema = [columns.to_dict(), X.shape, missing, sorted(named.items())]
-    if levels is None:
-        levels = layout.roles.fold_key_levels
+    levels = levels.joined(layout.roles)
+    schema = [columns.to_dict(), X.shape, missing, sorted(named.items()), *class_schema(levels)]
     return Dataset(
         name="table",
         n_rows=len(X),

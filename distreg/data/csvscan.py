@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
 from distreg.data import vectors
 from distreg.data.csvfiles import parse_csv
-from distreg.data.frames import MAX_LEVELS, ColumnScan
+from distreg.data.frames import MAX_LEVELS
 from distreg.data.storage import FileRef, Options, opened, retried
-from distreg.data.vectors import Level
+from distreg.data.vectors import ColumnScan, Level
 from distreg.exceptions import DataError
 
 __all__ = [
     "CsvFile",
     "CsvPiece",
-    "join_kinds",
     "read_header",
     "scan_files",
     "text_pieces",
-    "typed_scans",
 ]
 
 PIECE_BYTES = 16_000_000
@@ -79,29 +76,30 @@ class CsvFile:
 
 
 def scan_files(
-    files: Sequence[FileRef], as_text: Collection[str], options: Options
+    files: Sequence[FileRef], as_text: Mapping[str, float], options: Options
 ) -> list[CsvFile]:
     """Cut, count and type all files, where Dask computes.
 
     Parameters
     ----------
     files : sequence of FileRef
-    as_text : collection of str
-        Columns whose values are collected as they are written (declared categories, fold keys).
+    as_text : mapping from str to number
+        Columns whose values are collected as they are written (declared categories, fold keys,
+        labels), and the number of values above which a few are enough.
     options : mapping
         For remote storage.
     """
     import dask
 
     task = dask.delayed(_scan_file, pure=False)
-    found = dask.compute(*[task(file, tuple(as_text), options) for file in files])
+    found = dask.compute(*[task(file, dict(as_text), options) for file in files])
     scanned = [csv_file for csv_file in found if csv_file is not None]
     if not scanned:
         raise DataError(f"{files[0].path} is empty. A csv file needs a line of column names.")
     return scanned
 
 
-def _scan_file(file: FileRef, as_text: tuple[str, ...], options: Options) -> CsvFile | None:
+def _scan_file(file: FileRef, as_text: Mapping[str, float], options: Options) -> CsvFile | None:
     """Scan of one file; None for a file without content, as a writer without rows leaves it."""
 
     def scan() -> CsvFile | None:
@@ -191,7 +189,7 @@ def _scan_piece(
     text: bytes,
     names: tuple[str, ...],
     delimiter: str,
-    as_text: tuple[str, ...],
+    as_text: Mapping[str, float],
     offset: int,
     source: str,
 ) -> CsvPiece:
@@ -200,20 +198,21 @@ def _scan_piece(
     table = parse_csv(text, names, delimiter, {name: "text" for name in as_text if name in names})
     kinds: dict[str, str] = {}
     levels: dict[str, set[Level]] = {}
-    missing, crowded = set(), set()
+    missing: dict[str, vectors.Gaps] = {}
+    crowded = set()
     for name in names:
         column = table.column(name)
         kinds[name] = _kind(column.type)
         if not (t.is_string(column.type) or t.is_null(column.type)):
             continue
-        found, any_missing = vectors.levels_of(column, name, source)
-        if len(found) > MAX_LEVELS and name not in as_text:
+        found, gaps = vectors.levels_of(column, name, source)
+        if len(found) > as_text.get(name, MAX_LEVELS):
             crowded.add(name)
             found = set(sorted(found)[:SAMPLE])
         levels[name] = found
-        if any_missing:
-            missing.add(name)
-    scan = ColumnScan(table.num_rows, levels, frozenset(missing))
+        if gaps is not None:
+            missing[name] = gaps
+    scan = ColumnScan(table.num_rows, levels, missing)
     return CsvPiece(offset, len(text), table.num_rows, kinds, scan, frozenset(crowded))
 
 
@@ -227,116 +226,3 @@ def _kind(kind: Any) -> str:
         if test(kind):
             return name
     return "text that is not UTF-8" if t.is_binary(kind) else str(kind)
-
-
-def join_kinds(
-    files: Sequence[CsvFile], declared: Collection[str], unused: Collection[str]
-) -> dict[str, str]:
-    """One kind for every column from all pieces; numbers in one and text in another are refused.
-
-    Columns in `declared` may hold both, and those in `unused` anything.
-    """
-    order = ["null", "bool", "integer", "real"]
-    joined: dict[str, str] = {}
-    for csv_file in files:
-        for piece in csv_file.pieces:
-            for name, kind in piece.kinds.items():
-                seen = joined.get(name, "null")
-                # 0 and 1 in one piece would not be read as the true and false of another
-                clash = kind != seen and "bool" in (kind, seen) and "null" not in (kind, seen)
-                if kind in order and seen in order and not clash:
-                    joined[name] = max(kind, seen, key=order.index)
-                elif "null" in (kind, seen):
-                    joined[name] = kind if seen == "null" else seen
-                elif kind == seen:
-                    continue
-                elif name in declared or name in unused:
-                    joined[name] = "text"
-                else:
-                    raise DataError(
-                        f"Column {name!r} holds {seen} first and {kind} in {csv_file.file.name}, "
-                        f"bytes {piece.offset} to {piece.offset + piece.length - 1}. Make it one "
-                        f"kind, or declare it categorical (categorical=[{name!r}])."
-                    )
-    for name, kind in joined.items():
-        if kind == "text" and name not in declared and name not in unused:
-            _check_mixture(name, files)
-    return joined
-
-
-def _check_mixture(name: str, files: Sequence[CsvFile]) -> None:
-    """Numbers with a comma, or with a few words among them, are no text although read as such."""
-    found: set[Any] = set()
-    for csv_file in files:
-        for piece in csv_file.pieces:
-            found.update(piece.scan.levels.get(name, ()))
-    commas = sorted(value for value in found if "," in value)
-    if commas and all(re.fullmatch(r"-?[0-9]+(,[0-9]+)?", value) for value in found):
-        raise DataError(
-            f"Column {name!r} holds numbers with a decimal comma such as {commas[0]!r}. Write them "
-            f"with a point, or declare it categorical (categorical=[{name!r}])."
-        )
-    words = sorted(value for value in found if not _is_number(value))
-    if words and len(words) < len(found) / 2:
-        raise DataError(
-            f"Column {name!r} holds numbers and {len(words)} other values such as {words[0]!r}. "
-            f"Correct or remove them, or declare it categorical (categorical=[{name!r}])."
-        )
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
-
-
-def typed_scans(
-    files: Sequence[CsvFile], names: Collection[str], asked: Collection[str], key: str | None = None
-) -> tuple[list[ColumnScan], dict[str, str]]:
-    """Scans of the columns `names`, and their kinds: whole numbers become numbers.
-
-    Columns that were read as text because the user declared them are integers when every value is
-    written as one ("7", not "07"). The fold column `key` may write them as numbers with a point
-    ("7.0"), as they become where some are missing.
-    """
-    pieces = [piece for csv_file in files for piece in csv_file.pieces]
-    kinds: dict[str, str] = {}
-    for name in names:
-        crowded = any(name in piece.crowded for piece in pieces)
-        if crowded and name not in asked:
-            raise DataError(
-                f"Column {name!r} holds text with more than {MAX_LEVELS:,} different values, each "
-                "of which would become a feature. Name it in `exclude`, or in `categorical` if "
-                "that is meant."
-            )
-        values = {v for piece in pieces for v in piece.scan.levels.get(name, ())}
-        whole = bool(values) and all(_is_whole(str(value)) for value in values)
-        kinds[name] = "integer" if whole and name in asked else "text"
-        if name == key and values and not whole and all(_is_whole_real(str(v)) for v in values):
-            kinds[name] = "real"
-    scans = [
-        ColumnScan(
-            piece.n_rows,
-            {
-                name: {int(v) for v in piece.scan.levels.get(name, ())}
-                if kinds[name] == "integer"
-                else piece.scan.levels.get(name, ())
-                for name in names
-            },
-            piece.scan.has_missing & frozenset(names),
-        )
-        for piece in pieces
-    ]
-    return scans, kinds
-
-
-def _is_whole_real(value: str) -> bool:
-    # more digits than 15 would be rounded
-    return re.fullmatch(r"-?[0-9]{1,15}(\.0*)?", value) is not None
-
-
-def _is_whole(value: str) -> bool:
-    digits = value.removeprefix("-")
-    return digits.isdigit() and digits.isascii() and len(digits) < 19 and str(int(value)) == value

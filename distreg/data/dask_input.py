@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from scipy import sparse
 
 from distreg.data.arrays import (
     choose_table_columns,
+    class_schema,
     described,
     feature_names_of,
     refuse_object,
@@ -29,18 +30,16 @@ from distreg.data.dask_rows import (
     split_lazy,
 )
 from distreg.data.dataset import Dataset, make_groups
-from distreg.data.frames import ColumnScan, TableLayout, finish_layout, scan_columns
+from distreg.data.frames import TableLayout, finish_layout, scan_columns
 from distreg.data.memory import array_block, sparse_block
-from distreg.data.rows import Roles, RowArrays
+from distreg.data.rows import PREFIX, Roles, RowArrays
+from distreg.data.vectors import ColumnScan, Level
 from distreg.exceptions import DataError, InputError
 
 __all__ = ["ChunkRecipe", "PartitionRecipe", "from_dask_array", "from_frame"]
 
 SPARSE_DENSITY = 0.05
 """Assumed for the size of sparse chunks, which is unknown before they are made."""
-
-PREFIX = "__distreg_"
-"""Columns that carry a Series beside the features through one frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +54,8 @@ class ChunkRecipe:
         Which row arrays the other `inputs` are.
     rows : RowArrays
         Row arrays that are no Dask collections.
+    classes : tuple or None
+        Labels of a target among the `inputs`.
     """
 
     index: int
@@ -69,6 +70,7 @@ class ChunkRecipe:
     rows: RowArrays
     is_sparse: bool
     drop: bool
+    classes: tuple[Level, ...] | None = None
 
     def load(self, *inputs: Any) -> Block:
         """Make the block of the computed inputs."""
@@ -84,7 +86,9 @@ class ChunkRecipe:
                 f"{self.source} has shape {whole.shape}, but {(self.n_rows, self.n_features)} was "
                 "announced. The chunk must be the same whenever it is computed."
             )
-        rows = self.rows.updated(computed_rows(self.roles, vectors, self.n_rows))
+        where = self.row_start, self.source
+        found = computed_rows(self.roles, vectors, self.n_rows, self.classes, where)
+        rows = self.rows.updated(found)
         make = sparse_block if self.is_sparse else array_block
         return make(whole, rows, self.row_start, self.source, self.drop)
 
@@ -111,7 +115,9 @@ class PartitionRecipe:
                 f"{self.source} has {len(frame)} rows, but had {self.n_rows} when it was scanned. "
                 "The partition must be the same whenever it is computed."
             )
-        rows = self.rows.updated(computed_rows(self.roles, vectors, self.n_rows))
+        where, classes = (self.row_start, self.source), self.layout.roles.classes
+        found = computed_rows(self.roles, vectors, self.n_rows, classes, where)
+        rows = self.rows.updated(found)
         return self.layout.block_of(frame, rows=rows, row_start=self.row_start, source=self.source)
 
 
@@ -121,6 +127,7 @@ def from_dask_array(
     feature_names: Sequence[str] | None,
     missing: Any,
     categorical: Sequence[str] | None,
+    classes: bool,
 ) -> Dataset:
     """Data set of a Dask array of NumPy or sparse chunks, whatever its chunks."""
     if categorical is not None:
@@ -136,12 +143,15 @@ def from_dask_array(
     n_features = int(X.shape[1])
     names = feature_names_of(feature_names, n_features)
     chunks = X.to_delayed()
-    lazy, local = split_lazy(given)
-    lengths, lazy, n_scans, _ = scan_parts(
-        [part_length] * len(chunks), [row[0] for row in chunks], lazy, known_chunks(X)
+    lazy, local = split_lazy(given, classes)
+    found = scan_parts(
+        [part_length] * len(chunks), [row[0] for row in chunks], lazy, known_chunks(X), classes
     )
+    lengths, lazy = found.lengths, found.lazy
     n_rows = sum(lengths)
-    rows, levels = row_arrays(local, n_rows)
+    rows, levels = row_arrays(local, n_rows, classes)
+    if found.classes is not None:
+        levels = replace(levels, classes=found.classes)
     row_bytes = _row_bytes(X.dtype, n_features, is_sparse)
     recipes: list[BlockRecipe] = []
     for position, start, length, pieces in align_parts(lengths, lazy):
@@ -158,6 +168,7 @@ def from_dask_array(
             rows=rows.slice(start, start + length),
             is_sparse=is_sparse,
             drop=missing == "drop",
+            classes=found.classes,
         )
         recipes.append(recipe)
     return Dataset(
@@ -168,10 +179,12 @@ def from_dask_array(
         n_sparse=n_features if is_sparse else 0,
         groups=make_groups(recipes),
         in_memory=False,
-        digest=lazy_digest([names, lengths, missing, is_sparse], [X, *lazy.values()], rows),
+        digest=lazy_digest(
+            [names, lengths, missing, is_sparse, *class_schema(levels)], [X, *lazy.values()], rows
+        ),
         missing=missing,
         nbytes=sum(recipe.nbytes for recipe in recipes),
-        n_scans=n_scans,
+        n_scans=found.n_scans,
         **described(given, levels),
     )
 
@@ -182,6 +195,7 @@ def from_frame(
     feature_names: Sequence[str] | None,
     missing: Any,
     categorical: Sequence[str] | None,
+    classes: bool,
 ) -> Dataset:
     """Data set of a Dask DataFrame; Series beside it become columns of the same frame.
 
@@ -192,27 +206,33 @@ def from_frame(
         raise InputError("feature_names is for arrays; a table has its own column names.")
     named, arrays = split_names(given, [str(name) for name in X.columns])
     frame, roles = _with_series(X, named, arrays)
-    lazy, local = split_lazy({r: v for r, v in arrays.items() if r not in roles})
+    lazy, local = split_lazy({r: v for r, v in arrays.items() if r not in roles}, classes)
     kinds = {str(n): _dtype_kind(X.dtypes.iloc[j]) for j, n in enumerate(X.columns)}
     chosen = choose_table_columns(kinds, named, categorical)
     key, scanned = roles.get("fold_key"), list(chosen.categorical)
     if key is not None and not _is_number(frame.dtypes[key]):
         scanned.append(key)
+    target = roles.get("y") if classes else None
+    if target is not None:
+        scanned.append(target)
     parts = frame.to_delayed()
-    task = partial(_scan_frame, names=tuple(dict.fromkeys(scanned)))
-    _, lazy, n_scans, found = scan_parts([task] * len(parts), list(parts), lazy, None)
-    scans: list[ColumnScan] = [scan for scan, _ in found]
-    lengths = tuple(scan.n_rows for scan in scans)
-    rows, levels = row_arrays(local, sum(lengths))
+    task = partial(_scan_frame, names=tuple(dict.fromkeys(scanned)), target=target)
+    found = scan_parts([task] * len(parts), list(parts), lazy, None, classes)
+    lengths, lazy = found.lengths, found.lazy
+    rows, levels = row_arrays(local, sum(lengths), classes)
     types = {str(name): str(X.dtypes.iloc[j]).lower() for j, name in enumerate(X.columns)}
     single = bool(chosen.numeric) and all(types[name] == "float32" for name in chosen.numeric)
     layout = finish_layout(
         chosen,
         Roles.of(roles),
-        scans,
+        found.scans,
         missing=missing,
         dtype="float32" if single else "float64",
+        classes=classes,
     )
+    if found.classes is not None:
+        layout = replace(layout, roles=replace(layout.roles, classes=found.classes))
+    levels = levels.joined(layout.roles)
     recipes: list[BlockRecipe] = []
     for position, start, length, pieces in align_parts(lengths, lazy):
         recipe = PartitionRecipe(
@@ -228,6 +248,7 @@ def from_frame(
         )
         recipes.append(recipe)
     columns = layout.columns
+    schema = [columns.to_dict(), lengths, roles, *class_schema(levels)]
     return Dataset(
         name="Dask DataFrame",
         n_rows=sum(lengths),
@@ -236,12 +257,12 @@ def from_frame(
         n_sparse=columns.n_sparse,
         groups=make_groups(recipes),
         in_memory=False,
-        digest=lazy_digest([columns.to_dict(), lengths, roles], [frame, *lazy.values()], rows),
+        digest=lazy_digest(schema, [frame, *lazy.values()], rows),
         missing=missing,
         columns=columns,
         nbytes=sum(recipe.nbytes for recipe in recipes),
-        n_scans=n_scans,
-        **described(given, levels if levels is not None else layout.roles.fold_key_levels),
+        n_scans=found.n_scans,
+        **described(given, levels),
     )
 
 
@@ -285,8 +306,8 @@ def _shares_partitions(X: Any, series: Any) -> bool:
     return X.npartitions == series.npartitions and bool(are_co_aligned(X.expr, series.expr))
 
 
-def _scan_frame(frame: Any, names: tuple[str, ...]) -> tuple[ColumnScan, int]:
-    return scan_columns(frame, names, {}), len(frame)
+def _scan_frame(frame: Any, names: tuple[str, ...], target: str | None) -> tuple[ColumnScan, int]:
+    return scan_columns(frame, names, {}, target=target), len(frame)
 
 
 def _holds_sparse(X: Any) -> bool:

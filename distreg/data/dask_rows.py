@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from distreg.data import labels
 from distreg.data.dataset import digest_of
-from distreg.data.rows import RowArrays, as_float_vector, as_keys
+from distreg.data.rows import RowArrays, as_float_vector, as_keys, check_length
+from distreg.data.vectors import ColumnScan, Level
 from distreg.exceptions import DataError, InputError
 
 __all__ = [
+    "Parts",
     "align_parts",
     "computed_rows",
     "known_chunks",
@@ -22,12 +26,43 @@ __all__ = [
 ]
 
 
-def split_lazy(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+@dataclass(frozen=True)
+class Parts:
+    """What is known of a Dask collection once it has been scanned.
+
+    Attributes
+    ----------
+    lengths : tuple of int
+        Rows of its parts.
+    lazy : dict
+        The row arrays beside it, with known chunks.
+    n_scans : int
+        0 if everything was known.
+    scans : list of ColumnScan
+        What the tasks returned.
+    classes : tuple or None
+        Labels of a target that is a row array.
+    """
+
+    lengths: tuple[int, ...]
+    lazy: dict[str, Any]
+    n_scans: int
+    scans: list[Any]
+    classes: tuple[Level, ...] | None = None
+
+
+def split_lazy(
+    given: dict[str, Any], classes: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Row arrays that are Dask collections, as one-dimensional Dask arrays, and the others."""
     lazy: dict[str, Any] = {}
     for role, values in given.items():
         if not hasattr(values, "__dask_graph__"):
             continue
+        has_labels = classes and role == "y"
+        if has_labels and hasattr(values, "to_dask_array") and values.ndim == 1:
+            # Dask warns of types of pandas that NumPy does not have
+            values = values.map_partitions(_plain, meta=(None, object))
         array = values.to_dask_array() if hasattr(values, "to_dask_array") else values
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
@@ -36,54 +71,81 @@ def split_lazy(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
                 f"{role} has {array.ndim} dimensions; one number for each row is needed. Fit one "
                 "target at a time."
             )
-        if array.dtype.kind not in ("bui" if role == "fold_key" else "buifO"):
-            allowed = "integers" if role == "fold_key" else "numbers"
-            raise DataError(
-                f"{role} holds {array.dtype}, not {allowed}. Convert it first; a fold column of "
-                "text can be named when it is a column of a DataFrame."
-            )
+        if not has_labels:
+            _check_type(role, array.dtype)
         lazy[role] = array
     return lazy, {role: values for role, values in given.items() if role not in lazy}
 
 
-def scan_parts(
-    tasks: Sequence[Any], parts: Sequence[Any], lazy: dict[str, Any], known: Any
-) -> tuple[tuple[int, ...], dict[str, Any], int, list[Any]]:
-    """Lengths of the parts and of the chunks of row arrays, all in one computation.
+def _plain(series: Any) -> Any:
+    """Values of a partition in a type that NumPy has."""
+    values = np.asarray(series)
+    return series.__class__(values, index=series.index, dtype=values.dtype)
 
-    Returns
-    -------
-    lengths : tuple of int
+
+def _check_type(role: str, dtype: Any) -> None:
+    if dtype.kind not in ("bui" if role == "fold_key" else "buifO"):
+        allowed = "integers" if role == "fold_key" else "numbers"
+        raise DataError(
+            f"{role} holds {dtype}, not {allowed}. Convert it first; a fold column of text can be "
+            "named when it is a column of a DataFrame."
+        )
+
+
+def scan_parts(
+    tasks: Sequence[Any], parts: Sequence[Any], lazy: dict[str, Any], known: Any, classes: bool
+) -> Parts:
+    """Lengths of the parts and of the chunks of row arrays, and labels, all in one computation.
+
+    Parameters
+    ----------
+    tasks : sequence of functions
+        One for each part; they return what was found, and its length.
+    parts : sequence of Delayed
     lazy : dict
-        The row arrays, with known chunks.
-    n_scans : int
-        0 if everything was known.
-    found : list
-        What `tasks` returned, a pair (scan, length) each.
+        Row arrays.
+    known : tuple of int or None
+        Lengths of the parts.
+    classes : bool
+        A target among the row arrays holds labels.
     """
     import dask
     import dask.array as da
 
-    unknown = {role: array for role, array in lazy.items() if known_chunks(array) is None}
-    if known is not None and not unknown:
-        return known, lazy, 0, []
+    has_labels = classes and "y" in lazy
+    scanned = {
+        role: array
+        for role, array in lazy.items()
+        if known_chunks(array) is None or (has_labels and role == "y")
+    }
+    if known is not None and not scanned:
+        return Parts(known, lazy, 0, [])
     wanted: list[Any] = []
     if known is None:
         wanted += [dask.delayed(t, pure=False)(p) for t, p in zip(tasks, parts, strict=True)]
-    length = dask.delayed(part_length, pure=False)
-    pieces = {role: list(array.to_delayed()) for role, array in unknown.items()}
-    wanted += [length(piece) for role in unknown for piece in pieces[role]]
+    pieces = {role: list(array.to_delayed()) for role, array in scanned.items()}
+    for role in scanned:
+        task = _scan_labels if has_labels and role == "y" else part_length
+        wanted += [dask.delayed(task, pure=False)(piece) for piece in pieces[role]]
     results = list(dask.compute(*wanted))
-    found: list[Any] = []
+    scans: list[Any] = []
     if known is None:
-        found, results = results[: len(parts)], results[len(parts) :]
-        known = tuple(int(pair[1]) for pair in found)
-    aligned = dict(lazy)
-    for role, array in unknown.items():
-        sizes = tuple(int(pair[1]) for pair in results[: len(pieces[role])])
-        results = results[len(pieces[role]) :]
+        pairs, results = results[: len(parts)], results[len(parts) :]
+        scans, known = [scan for scan, _ in pairs], tuple(int(length) for _, length in pairs)
+    aligned, found = dict(lazy), None
+    for role, array in scanned.items():
+        pairs, results = results[: len(pieces[role])], results[len(pieces[role]) :]
+        sizes = tuple(int(length) for _, length in pairs)
         aligned[role] = da.Array(array.dask, array.name, (sizes,), meta=array._meta)
-    return known, aligned, 1, found
+        if has_labels and role == "y":
+            found = labels.join_classes([scan for scan, _ in pairs], role)
+    return Parts(known, aligned, 1, scans, found)
+
+
+def _scan_labels(chunk: Any) -> tuple[ColumnScan, int]:
+    """Labels of a chunk, as a task of `scan_parts`."""
+    scan = labels.scan_labels(chunk, "y")
+    return scan, scan.n_rows
 
 
 def align_parts(
@@ -114,14 +176,34 @@ def part_length(chunk: Any) -> tuple[None, int]:
     return None, int(chunk.shape[0])
 
 
-def computed_rows(roles: tuple[str, ...], values: Sequence[Any], n_rows: int) -> RowArrays:
-    """Row arrays of computed pieces."""
-    parts = {
-        role: as_keys(value, n_rows)[0]
-        if role == "fold_key"
-        else as_float_vector(value, role, n_rows)
-        for role, value in zip(roles, values, strict=True)
-    }
+def computed_rows(
+    roles: tuple[str, ...],
+    values: Sequence[Any],
+    n_rows: int,
+    classes: tuple[Level, ...] | None = None,
+    where: tuple[int, str] = (0, ""),
+) -> RowArrays:
+    """Row arrays of computed pieces.
+
+    Parameters
+    ----------
+    roles : tuple of str
+    values : sequence of arrays
+    n_rows : int
+        Length that they must have.
+    classes : tuple or None
+        Labels of the target.
+    where : pair of int and str
+        First row and source, for messages.
+    """
+    parts = {}
+    for role, value in zip(roles, values, strict=True):
+        if role == "fold_key":
+            parts[role] = as_keys(value, n_rows)[0]
+        elif role == "y" and classes is not None:
+            parts[role] = check_length(labels.coded(value, classes, role, *where), role, n_rows)
+        else:
+            parts[role] = as_float_vector(value, role, n_rows)
     return RowArrays(**parts)
 
 

@@ -67,6 +67,9 @@ class Dataset:
         Name of the column that the blocks' fold keys come from.
     fold_key_levels : tuple or None
         Values of a fold column of text; the key is the position. None for integer keys.
+    classes : tuple or None
+        Labels of a target of classes, ascending: text, int, float or bool. The blocks' y is the
+        position, 0.0 to C - 1. None for a target of numbers.
     digest : str
         Hash of schema, sizes and a sample or the state of the files.
     advice : tuple of str
@@ -90,6 +93,7 @@ class Dataset:
     n_scans: int = 0
     fold_key: str | None = None
     fold_key_levels: tuple[Level, ...] | None = None
+    classes: tuple[Level, ...] | None = None
     advice: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

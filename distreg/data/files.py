@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from distreg.data import csvfiles, csvscan, footers, parquet, stores
+from distreg.data import csvfiles, csvkinds, csvscan, footers, parquet, storeroles, stores
 from distreg.data.block import BlockRecipe
 from distreg.data.columns import check_missing
 from distreg.data.dataset import Dataset, digest_of, make_groups
@@ -20,6 +21,7 @@ from distreg.data.frames import (
     finish_layout,
     nearest,
 )
+from distreg.data.labels import check_target
 from distreg.data.rows import Roles
 from distreg.data.storage import FileRef, list_files
 from distreg.exceptions import DataError, InputError
@@ -39,6 +41,7 @@ class Request:
     missing: Any
     unknown: Any
     options: Mapping[str, Any]
+    classes: bool = False
 
     def choose(self, kinds: Mapping[str, str]) -> Chosen:
         """Features among the columns; roles that name no column are refused."""
@@ -46,7 +49,8 @@ class Request:
             if name not in kinds:
                 label = "target" if role == "y" else role
                 raise DataError(f"{label}={name!r}: {nearest(name, kinds)}")
-            if role != "fold_key" and kinds[name] != "number":
+            anything = role == "fold_key" or (role == "y" and self.classes)
+            if not anything and kinds[name] != "number":
                 label = "target" if role == "y" else role
                 raise DataError(
                     f"{label} column {name!r} holds {kinds[name]}, not numbers. Convert it first."
@@ -59,8 +63,13 @@ class Request:
         key = self.roles.get("fold_key")
         return tuple(dict.fromkeys([*(self.categorical or ()), *([key] if key else [])]))
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The column that holds labels of classes, if there is one."""
+        return (self.roles["y"],) if self.classes and "y" in self.roles else ()
 
-def read_dataset(
+
+def read_dataset(  # noqa: PLR0913
     path: str | os.PathLike[str],
     *,
     format: str | None = None,  # noqa: A002
@@ -74,6 +83,7 @@ def read_dataset(
     unknown: str = "ignore",
     fold_key: str | int | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    classes: bool = False,
 ) -> Dataset:
     """Make a data set of files, without reading more than is needed to plan.
 
@@ -98,6 +108,9 @@ def read_dataset(
         What to do, when predicting, about a level that the training data did not have.
     storage_options : mapping, optional
         For fsspec.
+    classes : bool
+        The target holds labels of classes: text, numbers, bool or dates. The blocks then hold
+        codes, positions among the sorted labels in `Dataset.classes`.
 
     Returns
     -------
@@ -106,8 +119,8 @@ def read_dataset(
     Notes
     -----
     Row numbers follow the natural order of the files' names. Parquet needs its footers, and one
-    scan of the categorical columns if there are any; csv needs one scan of everything; npy and zarr
-    need none. Scans run where Dask computes.
+    scan of the categorical columns and the labels if there are any; csv needs one scan of
+    everything; npy and zarr need none but of labels. Scans run where Dask computes.
     """
     check_missing(missing)
     source = os.fspath(path)
@@ -121,6 +134,7 @@ def read_dataset(
         missing=missing,
         unknown=unknown,
         options=dict(storage_options or {}),
+        classes=classes,
     )
     readers: dict[str, Callable[[Request], Dataset]] = {
         "parquet": _read_parquet,
@@ -131,6 +145,8 @@ def read_dataset(
     chosen = format or guess_format(source, request.options)
     if chosen not in readers:
         raise InputError(f"format={format!r} is unknown. Use one of {', '.join(readers)}.")
+    if readers[chosen] is not _read_store:
+        check_target(classes, target is not None)
     return readers[chosen](request)
 
 
@@ -148,11 +164,13 @@ def _read_parquet(request: Request) -> Dataset:
     scanned = list(chosen.categorical)
     if key is not None and first.kinds[key] != "number":
         scanned.append(key)
+    scanned += request.labels
     limits = {n: MAX_LEVELS for n in chosen.categorical if n not in chosen.asked}
     scans = []
     if scanned:
         names = tuple(dict.fromkeys(scanned))
-        scans = footers.scan_levels(found, names, limits, request.options)
+        target = next(iter(request.labels), None)
+        scans = footers.scan_levels(found, names, limits, request.options, target)
     single = all(f.types[name] == "float" for f in found for name in chosen.numeric)
     layout = finish_layout(
         chosen,
@@ -161,8 +179,10 @@ def _read_parquet(request: Request) -> Dataset:
         missing=request.missing,
         unknown=request.unknown,
         dtype="float32" if single and chosen.numeric else "float64",
+        classes=request.classes,
     )
-    text = tuple(n for n in layout.columns.categorical if first.types[n].endswith("string"))
+    coded = (*layout.columns.categorical, *request.labels)
+    text = tuple(name for name in coded if first.types[name].endswith("string"))
     shared = parquet.ParquetSource(layout, text, request.options)
     recipes, advice = parquet.plan_blocks(found, shared)
     return _table_dataset(request, layout, recipes, files, int(bool(scanned)), advice)
@@ -198,20 +218,14 @@ def _read_csv(request: Request) -> Dataset:
             "convert it to parquet."
         )
     files = csv_files(request.path, request.options)
-    scanned = csvscan.scan_files(files, request.declared, request.options)
-    for other in scanned[1:]:
-        if set(other.names) != set(scanned[0].names):
-            lacks = sorted(set(scanned[0].names) - set(other.names))
-            extra = sorted(set(other.names) - set(scanned[0].names))
-            raise DataError(
-                f"{other.file.path} lacks {lacks} and also has {extra}, compared with "
-                f"{scanned[0].file.path}. All files must have the same columns."
-            )
+    as_text = dict.fromkeys(request.labels, MAX_LEVELS) | dict.fromkeys(request.declared, math.inf)
+    scanned = csvscan.scan_files(files, as_text, request.options)
+    csvkinds.check_headers(scanned)
     unused = set(request.exclude)
     if request.numeric is not None and request.categorical is not None:
         used = {*request.numeric, *request.categorical, *request.roles.values()}
         unused = set(scanned[0].names) - used
-    found = csvscan.join_kinds(scanned, request.declared, unused)
+    found = csvkinds.join_kinds(scanned, as_text, unused)
     numbers = ("null", "bool", "integer", "real")
     kinds = {n: "number" if found.get(n, "null") in numbers else found[n] for n in scanned[0].names}
     chosen = request.choose(kinds)
@@ -221,21 +235,22 @@ def _read_csv(request: Request) -> Dataset:
             "out with exclude=['']."
         )
     key = request.roles.get("fold_key")
-    labels = dict.fromkeys([*chosen.categorical, *([key] if key else [])])
-    asked = {*request.declared}
+    target = next(iter(request.labels), None)
+    names = dict.fromkeys([*chosen.categorical, *([key] if key else []), *request.labels])
     only_key = None if key in chosen.categorical else key
-    scans, label_kinds = csvscan.typed_scans(scanned, labels, asked, only_key)
+    scans, read_as = csvkinds.typed_scans(scanned, names, request.declared, only_key, target)
     layout = finish_layout(
         chosen,
         Roles.of(request.roles),
         scans,
         missing=request.missing,
         unknown=request.unknown,
+        classes=request.classes,
     )
-    if key is not None and label_kinds[key] != "text":
-        layout = TableLayout(layout.columns, Roles.of(request.roles), layout.dtype)
+    if key is not None and read_as[key] != "text":
+        layout = replace(layout, roles=replace(layout.roles, fold_key_levels=None))
     types = {
-        name: label_kinds.get(name) or ("bool" if found.get(name) == "bool" else "real")
+        name: read_as.get(name) or ("bool" if found.get(name) == "bool" else "real")
         for name in layout.names
     }
     shared = csvfiles.CsvSource(layout, types, request.options)
@@ -251,7 +266,8 @@ def _table_dataset(
     advice: tuple[str, ...] = (),
 ) -> Dataset:
     columns, roles = layout.columns, layout.roles
-    schema = [columns.to_dict(), dict(request.roles)]
+    schema: list[Any] = [columns.to_dict(), dict(request.roles)]
+    schema += [] if roles.classes is None else [roles.classes]
     return Dataset(
         name=os.path.basename(request.path.rstrip("/")) or request.path,
         n_rows=sum(recipe.n_rows for recipe in recipes),
@@ -270,6 +286,7 @@ def _table_dataset(
         n_scans=n_scans,
         fold_key=roles.fold_key,
         fold_key_levels=roles.fold_key_levels,
+        classes=roles.classes,
         advice=advice,
     )
 
@@ -285,15 +302,18 @@ def _read_store(request: Request) -> Dataset:
     else:
         X, beside, files = stores.find_zarr(request.path, request.options)
     matrix = stores.open_matrix(X, request.options)
-    columns, arrays = stores.resolve_roles(request.roles, matrix, beside)
-    features = stores.feature_columns(matrix, columns, request.numeric, request.exclude)
+    columns, arrays = storeroles.resolve_roles(request.roles, matrix, beside)
+    features = storeroles.feature_columns(matrix, columns, request.numeric, request.exclude)
+    check_target(request.classes, "y" in columns or "y" in arrays)
     drop = request.missing == "drop"
     shared = stores.StoreSource(X, matrix.shape, features, columns, arrays, drop, request.options)
-    stores.check_arrays(shared)
+    storeroles.check_arrays(shared, request.classes)
     recipes = stores.plan_store(shared, matrix)
     names = tuple(matrix.names[j] for j in features)
     schema = [names, matrix.shape, str(matrix.dtype), dict(request.roles), request.missing]
-    key = request.roles.get("fold_key")
+    if request.classes:
+        recipes, classes = storeroles.with_classes(recipes)
+        schema.append(classes)
     return Dataset(
         name=os.path.basename(request.path.rstrip("/")) or request.path,
         n_rows=matrix.shape[0],
@@ -308,7 +328,9 @@ def _read_store(request: Request) -> Dataset:
         has_weight="weight" in request.roles,
         has_offset="offset" in request.roles,
         nbytes=sum(recipe.nbytes for recipe in recipes),
-        fold_key=key,
+        n_scans=int(request.classes),
+        fold_key=request.roles.get("fold_key"),
+        classes=recipes[0].shared.classes if recipes else None,
     )
 
 

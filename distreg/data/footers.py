@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from distreg.data import vectors
-from distreg.data.frames import ColumnScan, check_levels, scan_columns
+from distreg.data import labels, vectors
+from distreg.data.frames import check_levels, scan_columns
 from distreg.data.storage import FileRef, Options, is_remote, opened, retried
+from distreg.data.vectors import ColumnScan
 from distreg.exceptions import DataError
 
 __all__ = ["Footer", "open_parquet", "read_footers", "scan_levels"]
@@ -101,12 +102,20 @@ def scan_levels(
     names: Sequence[str],
     limits: Mapping[str, int],
     options: Options,
+    target: str | None = None,
 ) -> list[ColumnScan]:
-    """Values of the columns `names`; reads only these columns, where Dask computes."""
+    """Values of the columns `names`; reads only these columns, where Dask computes.
+
+    `target` is the one of them that holds labels of classes.
+    """
     import dask
 
     task = dask.delayed(_scan_file, pure=False)
-    tasks = [task(f.file, f.types, tuple(names), dict(limits), options) for f in footers if f.rows]
+    tasks = [
+        task(f.file, f.types, tuple(names), dict(limits), options, target)
+        for f in footers
+        if f.rows
+    ]
     return list(dask.compute(*tasks))
 
 
@@ -116,12 +125,13 @@ def _scan_file(
     names: tuple[str, ...],
     limits: Mapping[str, int],
     options: Options,
+    target: str | None = None,
 ) -> ColumnScan:
     import pyarrow as pa
 
     def scan() -> ColumnScan:
         levels: dict[str, set[Any]] = {name: set() for name in names}
-        missing: set[str] = set()
+        missing: dict[str, vectors.Gaps] = {}
         n_rows = 0
         text = [name for name in names if types[name] in ("string", "large_string")]
         with open_parquet(file, text, options) as parquet:
@@ -131,8 +141,12 @@ def _scan_file(
                 for name in names:
                     levels[name] |= set(part.levels[name])
                     check_levels(name, levels[name], limits)
-                missing |= part.has_missing
+                if target is not None:
+                    labels.check_count(levels[target], target)
+                for name, gaps in part.missing.items():
+                    before = missing.get(name, vectors.Gaps(n_rows + gaps.first, 0))
+                    missing[name] = before._replace(total=before.total + gaps.total)
                 n_rows += part.n_rows
-        return ColumnScan(n_rows, levels, frozenset(missing))
+        return ColumnScan(n_rows, levels, missing)
 
     return retried(scan, file.path)

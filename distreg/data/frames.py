@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from distreg.data import vectors
+from distreg.data import labels, vectors
 from distreg.data.block import Block
 from distreg.data.columns import Columns, Encoder
 from distreg.data.rows import Roles, RowArrays, make_block, put_keys
-from distreg.data.vectors import MISSING_LEVEL, Level
+from distreg.data.vectors import MISSING_LEVEL, ColumnScan, Level
 from distreg.exceptions import DataError, InputError
 
 __all__ = [
     "BlockBuilder",
     "Chosen",
-    "ColumnScan",
     "TableLayout",
     "check_features",
     "check_levels",
@@ -87,8 +86,12 @@ class BlockBuilder:
         )
         self._features = set(layout.columns.names)
         roles = layout.roles
+        has_codes = roles.y is not None and roles.classes is not None
+        self._codes = np.empty(n_rows) if has_codes else None
         self._numbers: dict[str, np.ndarray] = {
-            name: np.empty(n_rows) for name in (roles.y, roles.weight, roles.offset) if name
+            name: np.empty(n_rows)
+            for name in (None if has_codes else roles.y, roles.weight, roles.offset)
+            if name
         }
         self._key = None if roles.fold_key is None else np.empty(n_rows, dtype=np.int64)
 
@@ -97,12 +100,15 @@ class BlockBuilder:
         stop = at + len(values)
         if name in self._features:
             self._encoder.put(name, values, at)
+        roles = self._layout.roles
+        if self._codes is not None and name == roles.y:
+            codes, classes = self._codes[at:stop], roles.classes or ()
+            labels.put_codes(codes, values, classes, name, self._row_start + at, self._source)
         if name in self._numbers:
             out = self._numbers[name][at:stop]
             vectors.fill_numeric(out, values, name, self._source, feature=False)
-        if self._key is not None and name == self._layout.roles.fold_key:
-            levels = self._layout.roles.fold_key_levels
-            keys = self._key[at:stop]
+        if self._key is not None and name == roles.fold_key:
+            keys, levels = self._key[at:stop], roles.fold_key_levels
             put_keys(keys, values, levels, name, self._row_start + at, self._source)
 
     def block(self, rows: RowArrays | None = None) -> Block:
@@ -110,7 +116,7 @@ class BlockBuilder:
         encoded, roles = self._encoder.result(), self._layout.roles
         number = self._numbers.get
         own = RowArrays(
-            y=number(roles.y or ""),
+            y=number(roles.y or "") if self._codes is None else self._codes,
             weight=number(roles.weight or ""),
             offset=number(roles.offset or ""),
             fold_key=self._key,
@@ -142,27 +148,12 @@ class Chosen:
     asked: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class ColumnScan:
-    """What a scan of some rows found.
-
-    Attributes
-    ----------
-    n_rows : int
-        Number of rows.
-    levels : mapping
-        Values of each scanned column.
-    has_missing : frozenset of str
-        Scanned columns with a missing value.
-    """
-
-    n_rows: int
-    levels: Mapping[str, Collection[Level]] = field(default_factory=dict)
-    has_missing: frozenset[str] = frozenset()
-
-
 def scan_columns(
-    frame: Any, names: Iterable[str], limits: Mapping[str, int], source: str = ""
+    frame: Any,
+    names: Iterable[str],
+    limits: Mapping[str, int],
+    source: str = "",
+    target: str | None = None,
 ) -> ColumnScan:
     """Count the rows of a table and collect the values of the columns `names`.
 
@@ -175,16 +166,21 @@ def scan_columns(
         Number of values above which a column is refused.
     source : str
         For messages.
+    target : str or None
+        The column that holds labels of classes.
     """
     levels: dict[str, Collection[Level]] = {}
-    missing = set()
+    missing = {}
     for name in names:
-        found, any_missing = vectors.levels_of(vectors.get_column(frame, name), name, source)
-        check_levels(name, found, limits)
-        levels[name] = found
-        if any_missing:
-            missing.add(name)
-    return ColumnScan(len(frame), levels, frozenset(missing))
+        most = labels.MAX_CLASSES if name == target else None
+        column = vectors.get_column(frame, name)
+        levels[name], gaps = vectors.levels_of(column, name, source, most)
+        if name == target:
+            labels.check_count(levels[name], name)
+        check_levels(name, levels[name], limits)
+        if gaps is not None:
+            missing[name] = gaps
+    return ColumnScan(len(frame), levels, missing)
 
 
 def check_levels(name: str, found: Collection[Level], limits: Mapping[str, int]) -> None:
@@ -302,15 +298,16 @@ def finish_layout(
     missing: Any,
     unknown: Any = "ignore",
     dtype: str = "float64",
+    classes: bool = False,
 ) -> TableLayout:
-    """Join the scans of all parts: levels in order, keys of a text fold column."""
+    """Join the scans of all parts: levels in order, keys of a text fold column, labels."""
     limits = {name: MAX_LEVELS for name in chosen.categorical if name not in chosen.asked}
     levels: dict[str, tuple[Level, ...]] = {}
     for name in chosen.categorical:
         found = vectors.merge_levels((s.levels[name] for s in scans if name in s.levels), name)
         check_levels(name, found, limits)
         ordered = vectors.sort_levels(found)
-        absent = any(name in scan.has_missing for scan in scans)
+        absent = any(name in scan.missing for scan in scans)
         if missing == "mean" and absent and MISSING_LEVEL not in found:
             ordered = (*ordered, MISSING_LEVEL)
         levels[name] = ordered
@@ -318,6 +315,8 @@ def finish_layout(
     if key is not None and any(key in scan.levels for scan in scans):
         found = vectors.merge_levels((s.levels[key] for s in scans if key in s.levels), key)
         if key not in chosen.categorical or any(isinstance(value, str) for value in found):
-            roles = Roles(roles.y, roles.weight, roles.offset, key, vectors.sort_levels(found))
+            roles = replace(roles, fold_key_levels=vectors.sort_levels(found))
+    if classes and roles.y is not None:
+        roles = replace(roles, classes=labels.join_classes(scans, roles.y))
     columns = Columns(chosen.numeric, chosen.categorical, levels, missing, unknown)
     return TableLayout(columns, roles, dtype)

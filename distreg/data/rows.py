@@ -14,11 +14,25 @@ from distreg.data.block import Block
 from distreg.data.vectors import MISSING, UNKNOWN, Level
 from distreg.exceptions import DataError, InputError
 
-__all__ = ["ROLES", "Roles", "RowArrays", "as_float_vector", "as_keys", "make_block", "put_keys"]
+__all__ = [
+    "PREFIX",
+    "ROLES",
+    "Roles",
+    "RowArrays",
+    "RowLevels",
+    "as_float_vector",
+    "as_keys",
+    "check_length",
+    "make_block",
+    "put_keys",
+]
 
 T = TypeVar("T", bound=Sized)
 
 ROLES = ("y", "weight", "offset", "fold_key")
+
+PREFIX = "__distreg_"
+"""Columns that carry a Series beside the features through one frame."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,8 @@ class Roles:
         Column names; None when there is none, or when it does not come from the table.
     fold_key_levels : tuple or None
         Levels of a fold column that holds text: its key is the position. None for integers.
+    classes : tuple or None
+        Labels of a target of classes, ascending: its code is the position. None for numbers.
     """
 
     y: str | None = None
@@ -38,6 +54,7 @@ class Roles:
     offset: str | None = None
     fold_key: str | None = None
     fold_key_levels: tuple[Level, ...] | None = None
+    classes: tuple[Level, ...] | None = None
 
     @classmethod
     def of(cls, named: Mapping[str, str]) -> Roles:
@@ -48,6 +65,27 @@ class Roles:
     def names(self) -> tuple[str, ...]:
         """The columns named."""
         return tuple(name for role in ROLES if (name := getattr(self, role)) is not None)
+
+
+@dataclass(frozen=True)
+class RowLevels:
+    """What the keys and codes of row arrays stand for; None for numbers.
+
+    Attributes
+    ----------
+    fold_key, classes : tuple or None
+        As in `Roles`.
+    """
+
+    fold_key: tuple[Level, ...] | None = None
+    classes: tuple[Level, ...] | None = None
+
+    def joined(self, roles: Roles) -> RowLevels:
+        """These levels, and those of columns where there are none."""
+        return RowLevels(
+            roles.fold_key_levels if self.fold_key is None else self.fold_key,
+            roles.classes if self.classes is None else self.classes,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +171,7 @@ def as_float_vector(values: Any, what: str, n_rows: int | None = None) -> np.nda
             column = vectors.series_values(values, what)
             vector = np.empty(len(column))
             vectors.fill_numeric(vector, column, what, feature=False)
-            return _check_length(vector, what, n_rows)
+            return check_length(vector, what, n_rows)
     array = values.toarray() if sparse.issparse(values) else np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -148,7 +186,7 @@ def as_float_vector(values: Any, what: str, n_rows: int | None = None) -> np.nda
         vector = array.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} holds something that is no number: {error}.") from error
-    return _check_length(vector, what, n_rows)
+    return check_length(vector, what, n_rows)
 
 
 def as_keys(values: Any, n_rows: int) -> tuple[np.ndarray, tuple[Level, ...] | None]:
@@ -165,7 +203,7 @@ def as_keys(values: Any, n_rows: int) -> tuple[np.ndarray, tuple[Level, ...] | N
             raise DataError(f"fold_key holds {column.dtype}; integers or text are needed.")
         found, _ = vectors.levels_of(_arrow(column), "fold_key")
         levels = vectors.sort_levels(vectors.merge_levels([found], "fold_key"))
-    _check_length(column, "fold_key", n_rows)
+    check_length(column, "fold_key", n_rows)
     keys = np.empty(n_rows, dtype=np.int64)
     put_keys(keys, _arrow(column) if levels is not None else column, levels, "fold_key", 0, "")
     return keys, levels
@@ -221,7 +259,8 @@ def _holds_integers(column: Any) -> bool:
     return str(column.type).startswith(("int", "uint", "bool"))
 
 
-def _check_length(values: T, what: str, n_rows: int | None) -> T:
+def check_length(values: T, what: str, n_rows: int | None) -> T:
+    """`values`, if they are as many as the rows."""
     length = len(values)
     if n_rows is not None and length != n_rows:
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -12,13 +12,23 @@ import numpy as np
 
 from distreg.data.block import Block
 from distreg.data.dataset import BLOCK_BYTES
-from distreg.data.frames import check_features, nearest
+from distreg.data.labels import coded
 from distreg.data.memory import array_block
-from distreg.data.rows import ROLES, RowArrays, as_float_vector, as_keys
+from distreg.data.rows import RowArrays, as_float_vector, as_keys
 from distreg.data.storage import FileRef, Options, is_remote, list_files, reading, retried, walk
+from distreg.data.vectors import Level
 from distreg.exceptions import DataError, InputError
 
-__all__ = ["ArrayPart", "StoreRecipe", "StoreSource", "find_npy", "find_zarr", "plan_store"]
+__all__ = [
+    "ArrayPart",
+    "Matrix",
+    "StoreRecipe",
+    "StoreSource",
+    "find_npy",
+    "find_zarr",
+    "open_matrix",
+    "plan_store",
+]
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,8 @@ class StoreSource:
         Roles that are columns of it.
     arrays : mapping from str to ArrayPart
         Roles that are arrays of their own.
+    classes : tuple or None
+        Labels of a target of classes.
     """
 
     X: ArrayPart
@@ -84,6 +96,7 @@ class StoreSource:
     arrays: Mapping[str, ArrayPart]
     drop: bool = False
     options: Options = field(default_factory=dict)
+    classes: tuple[Level, ...] | None = None
 
     def open(self) -> dict[ArrayPart, Any]:
         """All arrays, opened."""
@@ -143,16 +156,17 @@ class StoreRecipe:
                 f"files when the data set was made and are in {n_files} now. Make the data set "
                 "again."
             )
-        rows = RowArrays(
-            **{
-                role: as_keys(value, self.n_rows)[0]
-                if role == "fold_key"
-                else np.array(as_float_vector(value, role, self.n_rows))
-                for role, value in values.items()
-            }
-        )
+        rows = RowArrays(**{role: self._role(role, value) for role, value in values.items()})
         del X, opened, part, values
         return array_block(dense, rows, self.row_start, self.source, shared.drop)
+
+    def _role(self, role: str, value: np.ndarray) -> np.ndarray:
+        """What a row array means; always a copy."""
+        if role == "fold_key":
+            return as_keys(value, self.n_rows)[0]
+        if role == "y" and self.shared.classes is not None:
+            return coded(value, self.shared.classes, role, self.row_start, self.source)
+        return np.array(as_float_vector(value, role, self.n_rows))
 
 
 def find_npy(path: str) -> tuple[ArrayPart, dict[str, ArrayPart], list[FileRef]]:
@@ -241,41 +255,6 @@ def open_matrix(X: ArrayPart, options: Options) -> Matrix:
     return Matrix((shape[0], shape[1]), dtype, names, int(chunks[0]) if chunks else 1)
 
 
-def resolve_roles(
-    given: Mapping[str, str | int | None], matrix: Matrix, beside: Mapping[str, ArrayPart]
-) -> tuple[dict[str, int], dict[str, ArrayPart]]:
-    """Say whether each role is a column of the matrix (name or number) or an array beside it."""
-    columns: dict[str, int] = {}
-    arrays: dict[str, ArrayPart] = {}
-    for role in ROLES:
-        value = given.get(role)
-        if value is None:
-            if role == "y" and "y" in beside:
-                arrays[role] = beside["y"]
-            continue
-        name = str(value)
-        if name in beside or name.removesuffix(".npy") in beside:
-            arrays[role] = beside[name if name in beside else name.removesuffix(".npy")]
-        elif name in matrix.names:
-            columns[role] = matrix.names.index(name)
-        else:
-            columns[role] = _column_number(role, name, matrix, beside)
-    return columns, arrays
-
-
-def _column_number(role: str, name: str, matrix: Matrix, beside: Mapping[str, ArrayPart]) -> int:
-    n = matrix.shape[1]
-    label = "target" if role == "y" else role
-    try:
-        number = int(name)
-    except ValueError:
-        known = [*beside, *matrix.names]
-        raise DataError(f"{label}={name!r}: {nearest(name, known)}") from None
-    if not -n <= number < n:
-        raise DataError(f"{label}={name}: the matrix has {n} columns, 0 to {n - 1}.")
-    return number % n
-
-
 def plan_store(shared: StoreSource, matrix: Matrix) -> list[StoreRecipe]:
     """Recipes of whole zarr chunks (where they fit), or of equal runs of rows."""
     n_rows, n_features = matrix.shape[0], len(shared.features)
@@ -304,35 +283,3 @@ def _count_files(opened: Mapping[ArrayPart, Any], start: int, stop: int) -> int:
         for part, array in opened.items()
         for file in part.chunk_files(array, start, stop)
     )
-
-
-def check_arrays(shared: StoreSource) -> None:
-    """Refuse arrays of other lengths than the matrix, or of a wrong type."""
-    for role, part in shared.arrays.items():
-        with reading(str(part)):
-            array = part.open(shared.options)
-            length, dtype = int(array.shape[0]), np.dtype(array.dtype)
-        allowed = "bui" if role == "fold_key" else "buif"
-        if dtype.kind not in allowed:
-            what = "integers" if role == "fold_key" else "numbers"
-            raise DataError(f"{part} ({role}) holds {dtype}; {what} are needed.")
-        if length != shared.shape[0]:
-            raise DataError(
-                f"{shared.X} has {shared.shape[0]} rows and {part} ({role}) has {length}. They "
-                "must have the same."
-            )
-
-
-def feature_columns(
-    matrix: Matrix,
-    taken: Mapping[str, int],
-    numeric: Sequence[str] | None,
-    exclude: Sequence[str],
-) -> tuple[int, ...]:
-    """Columns of the matrix that are features."""
-    target = matrix.names[taken["y"]] if "y" in taken else None
-    check_features(matrix.names, target, {"numeric": numeric or ()}, exclude)
-    if numeric is not None:
-        return tuple(matrix.names.index(name) for name in numeric)
-    left_out = {matrix.names.index(name) for name in exclude} | set(taken.values())
-    return tuple(j for j in range(matrix.shape[1]) if j not in left_out)

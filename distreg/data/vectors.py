@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,8 @@ __all__ = [
     "MISSING",
     "MISSING_LEVEL",
     "UNKNOWN",
+    "ColumnScan",
+    "Gaps",
     "Level",
     "column_names",
     "duplicates",
@@ -42,6 +45,36 @@ MISSING_LEVEL = "(missing)"
 
 UNKNOWN = -1
 """Code of a value that is no level."""
+
+PIECE_ROWS = 1 << 20
+"""Rows of a plain column that are encoded at a time, so that one with far too many values is found
+out early."""
+
+
+class Gaps(NamedTuple):
+    """Missing values of a column: the position of the first, and their number."""
+
+    first: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ColumnScan:
+    """What a scan of some rows found.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of rows.
+    levels : mapping
+        Values of each scanned column.
+    missing : mapping
+        Missing values of the scanned columns that have some.
+    """
+
+    n_rows: int
+    levels: Mapping[str, Collection[Level]] = field(default_factory=dict)
+    missing: Mapping[str, Gaps] = field(default_factory=dict)
 
 
 def is_numeric(kind: pa.DataType) -> bool:
@@ -102,7 +135,7 @@ def series_values(series: pd.Series, name: str) -> Any:
         return series.to_numpy()
     try:
         return pa.array(series, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"Column {name!r} (dtype {series.dtype}) cannot be read as one kind of value: {error}. "
             "Convert it to numbers or to text first."
@@ -143,20 +176,37 @@ def fill_codes(
         start = stop
 
 
-def levels_of(values: Any, name: str, source: str = "") -> tuple[set[Level], bool]:
-    """Distinct values that occur in a column, and whether any is missing."""
+def levels_of(
+    column: Any, name: str, source: str = "", most: int | None = None
+) -> tuple[set[Level], Gaps | None]:
+    """Distinct values that occur in a column, and the missing ones.
+
+    With more values than `most` the search ends early.
+    """
     found: set[Level] = set()
-    any_missing = False
-    for chunk in _category_chunks(values, name, source):
-        used = np.unique(_indices(chunk))
-        seen = chunk.dictionary.to_pylist()
-        for k in used:
-            value: Any = seen[k] if k < len(seen) else None
-            if _is_missing(value):
-                any_missing = True
-            else:
-                found.add(value)
-    return found, any_missing
+    start = count = 0
+    first: int | None = None
+    for chunk in _category_chunks(column, name, source):
+        codes, size = _indices(chunk), len(chunk.dictionary)
+        used = np.unique(codes)
+        used = used[used < size]
+        if most is None:
+            values = chunk.dictionary.to_pylist()
+            seen = [values[k] for k in used]
+        else:
+            # one more than allowed tells enough, and one of them may be missing
+            used = used[: most + 2]
+            seen = [chunk.dictionary[k].as_py() for k in used.tolist()]
+        found.update(value for value in seen if not _is_missing(value))
+        gone = [k for k, value in zip(used, seen, strict=True) if _is_missing(value)]
+        at = np.flatnonzero(np.isin(codes, [*gone, size]))
+        if at.size:
+            first = start + int(at[0]) if first is None else first
+            count += at.size
+        if most is not None and len(found) > most:
+            break
+        start += len(chunk)
+    return found, None if first is None else Gaps(first, count)
 
 
 def merge_levels(parts: Iterable[Collection[Level]], name: str) -> set[Level]:
@@ -184,6 +234,13 @@ def _is_missing(value: Any) -> bool:
 
 def _chunks(values: Any) -> Iterator[Any]:
     yield from (values.chunks if hasattr(values, "chunks") else (values,))
+
+
+def _pieces(values: Any) -> Iterator[Any]:
+    """Chunks, those that are no dictionaries cut."""
+    for chunk in _chunks(values):
+        step = max(len(chunk), 1) if hasattr(chunk, "dictionary") else PIECE_ROWS
+        yield from (chunk[at : at + step] for at in range(0, max(len(chunk), 1), step))
 
 
 def _chunk_numbers(chunk: pa.Array, name: str, source: str, feature: bool) -> np.ndarray:
@@ -217,7 +274,9 @@ def _category_chunks(values: Any, name: str, source: str) -> Iterator[Any]:
 
     if isinstance(values, np.ndarray):
         values = pa.array(values, from_pandas=True)
-    for chunk in _chunks(values):
+    for chunk in _pieces(values):
+        if t.is_float16(chunk.type):
+            chunk = chunk.cast(pa.float32())
         kind = chunk.type.value_type if t.is_dictionary(chunk.type) else chunk.type
         plain = is_text(kind) or (is_numeric(kind) and not t.is_decimal(kind))
         if not plain:
