@@ -14,7 +14,7 @@ from distreg.data.dataset import Dataset
 from distreg.estimators import checks
 from distreg.estimators.base import Estimator
 from distreg.estimators.inputs import Given, as_dataset, as_features, is_dask
-from distreg.estimators.labels import check_labels, class_array, label_codes, lazy_codes
+from distreg.estimators.labels import check_labels, class_array, distinct, label_codes, lazy_codes
 from distreg.estimators.scoring import accuracy
 from distreg.estimators.search import CrossValidated
 from distreg.estimators.weights import check_class_weight, class_factors, with_class_weights
@@ -89,7 +89,10 @@ class Classifier(ClassifierMixin, Estimator):
         check_class_weight(self.class_weight)
 
     def _dataset(self, given: Given, fold_key: Any) -> Dataset:
-        dataset = as_dataset(self, given, self.missing, fold_key, classes=True)
+        def check(target: np.ndarray) -> None:
+            check_labels(distinct(target), self._BINARY, type(self).__name__)
+
+        dataset = as_dataset(self, given, self.missing, fold_key, check)
         classes = dataset.classes or ()
         check_labels(classes, self._BINARY, type(self).__name__)
         self.classes_ = class_array(classes, given.target_type())

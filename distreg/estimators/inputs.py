@@ -6,6 +6,7 @@ data finds these itself, and names column and row. Nothing is copied.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -19,6 +20,7 @@ from distreg.data.arrays import feature_names_of, from_arrays
 from distreg.data.dataset import Dataset
 from distreg.data.rows import as_float_vector
 from distreg.estimators import checks
+from distreg.estimators.labels import some
 from distreg.exceptions import DataError, InputError
 
 __all__ = ["Given", "as_dataset", "as_features", "as_offset", "is_dask", "target_name"]
@@ -75,15 +77,19 @@ def target_name(y: Any) -> str | None:
 
 
 def as_dataset(
-    estimator: Any, given: Given, missing: str, fold_key: Any = None, classes: bool = False
+    estimator: Any,
+    given: Given,
+    missing: str,
+    fold_key: Any = None,
+    check_labels: Callable[[np.ndarray], None] | None = None,
 ) -> Dataset:
     """Build the data set, and set `n_features_in_` and `feature_names_in_` of the estimator.
 
-    With `classes` the target holds labels.
+    With `check_labels` the target holds labels; those in memory are checked by it.
     """
     X, y = given.X, given.y
     if isinstance(X, Dataset):
-        return _check_dataset(estimator, given, missing, fold_key, classes)
+        return _check_dataset(estimator, given, missing, fold_key, check_labels is not None)
     if y is None:
         raise InputError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None"
@@ -92,8 +98,7 @@ def as_dataset(
     if is_dask(X):
         _note_features(estimator, X, y)
     else:
-        X, y, weight = _check_arrays(estimator, X, y, weight, classes)
-    kind: dict[str, Any] = {"classes": True} if classes else {}
+        X, y, weight = _check_arrays(estimator, X, y, weight, check_labels)
     return from_arrays(
         X,
         y,
@@ -101,7 +106,7 @@ def as_dataset(
         offset=given.offset,
         missing=missing,
         fold_key=fold_key,
-        **kind,
+        classes=check_labels is not None,
     )
 
 
@@ -187,10 +192,9 @@ def _check_dataset(
         )
     if not data.has_y:
         raise InputError(f"data set {data.name!r} has no target: name it when the set is built")
-    labels = getattr(data, "classes", None)
-    if classes != (labels is not None):
+    if classes != (data.classes is not None):
         what = "needs class labels" if classes else "needs numbers"
-        held = "numbers" if classes else f"the labels {list(labels or ())[:5]}"
+        held = "numbers" if classes else f"the labels {some(data.classes or ())}"
         raise InputError(
             f"{type(estimator).__name__} {what} as target, but data set {data.name!r} holds "
             f"{held}: build it with classes={classes}"
@@ -224,7 +228,7 @@ def _name_features(estimator: Any, n_features: int, names: Any) -> None:
 
 
 def _check_arrays(
-    estimator: Any, X: Any, y: Any, weight: Any, classes: bool
+    estimator: Any, X: Any, y: Any, weight: Any, check_labels: Callable[[np.ndarray], None] | None
 ) -> tuple[Any, Any, Any]:
     """Check arrays in memory: shapes, kinds of values, lengths."""
     if isinstance(y, str):
@@ -244,11 +248,13 @@ def _check_arrays(
     if sparse.issparse(y):
         raise InputError("y is sparse: a 1-D array is needed")
     y = column_or_1d(y, warn=True)
-    if not classes:
+    if check_labels is None:
         y = check_array(
             y, ensure_2d=False, dtype="numeric", ensure_all_finite=False, input_name="y"
         )
     check_consistent_length(X, y)
+    if check_labels is not None:
+        check_labels(y)
     if weight is not None and not is_dask(weight):
         weight = _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
     return X, y, weight

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from distreg.exceptions import InputError
 
-__all__ = ["check_labels", "class_array", "label_codes", "lazy_codes"]
+__all__ = ["check_labels", "class_array", "distinct", "label_codes", "lazy_codes", "some"]
 
 SHOWN = 5
 
@@ -26,11 +25,11 @@ def check_labels(classes: Sequence[Any], binary: bool, name: str) -> None:
     name : str
         Of the estimator.
     """
-    continuous = [c for c in classes if _is_number(c) and float(c) != np.floor(float(c))]
-    if continuous:
+    between = next((c for c in classes if isinstance(c, float) and not c.is_integer()), None)
+    if between is not None:
         raise InputError(
-            f"y holds continuous values such as {continuous[0]!r}; {name} needs labels: whole "
-            "numbers, text or booleans. Use a regressor, or cut y into classes"
+            f"y holds continuous values such as {between!r}; {name} needs labels: whole numbers, "
+            "text or booleans. Use a regressor, or cut y into classes"
         )
     if len(classes) < 2:
         raise InputError(
@@ -52,6 +51,14 @@ def class_array(classes: Sequence[Any], dtype: Any) -> np.ndarray:
     out = np.empty(len(classes), dtype=dtype) if known else np.array(list(classes))
     out[:] = list(classes)
     return out
+
+
+def distinct(values: Any) -> list[Any]:
+    """Labels that occur in an array in memory, as they appear; missing ones are left out."""
+    import pandas as pd
+
+    labels: list[Any] = pd.factorize(np.asarray(values).ravel())[1].tolist()
+    return labels
 
 
 def label_codes(values: Any, classes: Sequence[Any]) -> np.ndarray:
@@ -86,7 +93,3 @@ def some(classes: Sequence[Any]) -> str:
     """The first labels, for messages."""
     shown = ", ".join(repr(c) for c in list(classes)[:SHOWN])
     return shown + (", ..." if len(classes) > SHOWN else "")
-
-
-def _is_number(label: Any) -> bool:
-    return isinstance(label, Real) and not isinstance(label, (bool, np.bool_))
