@@ -205,7 +205,7 @@ def test_a_key_of_another_section_is_found(tmp_path: Path) -> None:
         ("model:\n  penalties: []", "5:3", ["at least 1"]),
         ("model:\n  loss: logit", "5:3", ["'logit'", "'squared'", "Did you mean logistic?"]),
         ("model:\n  loss: poison", "5:3", ["Did you mean poisson?"]),
-        ("model: {loss: poisson, max_passes: 2}", "4:24", ["3 or more", "summarises"]),
+        ("model: {loss: poisson, max_passes: 1}", "4:24", ["2 or more", "summarises"]),
         ("model:\n  max_passes: 9", "4:1", ["max_passes: 9", "loss: squared", "one pass"]),
         ("model:\n  tol: 0", "5:3", ["above 0"]),
         ("model:\n  tol: abc", "5:3", ["'abc'", "number"]),

@@ -133,7 +133,7 @@ class ModelConfig(_Section):
     fit_intercept: bool = True
     penalty_factor: Mapping[str, Annotated[float, Field(ge=0.0)]] = {}
     tol: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
-    max_passes: Annotated[int, Field(ge=3)] | None = None
+    max_passes: Annotated[int, Field(ge=2)] | None = None
 
     @field_validator("cv", mode="before")
     @classmethod

@@ -23,6 +23,9 @@ with missing indicators counted in p, for each training set with gaps."""
 ANCHORS = 8
 """Fits of each path at which a pass collects the curvature."""
 
+OWN_ANCHORS = 0.0
+"""Share of the folds, 0 to 1, whose curvature is collected too, beside that of the full data."""
+
 COLUMN_COPIES = 3
 """Arrays of one number for each fit, class and feature: coefficients, gradients, trial points."""
 
@@ -138,10 +141,16 @@ class GlmMemory(Memory):
         return 8 * width * self.n_paths * (self.n_folds + 1) * self.n_classes
 
     @property
+    def anchors(self) -> tuple[int, int]:
+        """Fits at which curvature is collected: of the full data, and of folds."""
+        of_full = ANCHORS * self.n_ratios
+        return of_full, math.ceil(of_full * OWN_ANCHORS * self.n_folds)
+
+    @property
     def curvature(self) -> int:
         """Bytes of the curvature: at every anchor one Gram matrix a cell and pair of classes."""
         pairs = self.n_classes * (self.n_classes + 1) // 2
-        return ANCHORS * self.n_ratios * pairs * super().state
+        return sum(self.anchors) * pairs * super().state
 
     @property
     def state(self) -> int:
@@ -159,7 +168,8 @@ class GlmMemory(Memory):
         """The merged state, the columns, and the metrics of all anchors and training sets."""
         p, n_sets = self.n_classes * (self.n_dense + self.n_sparse), self.n_folds + 1
         columns = COLUMN_COPIES * self.n_paths * n_sets * p
-        metrics = METRIC_COPIES * ANCHORS * self.n_ratios * n_sets * p**2
+        of_full, of_folds = self.anchors
+        metrics = METRIC_COPIES * (of_full * n_sets + of_folds) * p**2
         steps = STEP_COPIES * self.path_threads * p**2
         return BASE_BYTES + self.state + 8 * (columns + metrics + steps)
 

@@ -200,7 +200,7 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
     several = get_loss(model.loss).target == "classes"
     return GlmMemory(
         **{f.name: getattr(memory, f.name) for f in fields(memory)},
-        n_classes=len(getattr(dataset, "classes", None) or ()) if several else 1,
+        n_classes=len(dataset.classes or ()) if several else 1,
         n_ratios=len(model.l1_ratios),
     )
 

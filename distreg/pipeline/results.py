@@ -46,7 +46,7 @@ def make_models(
     return {
         summary.label: LinearModel(
             coef=summary.coef,
-            intercept=float(summary.path.intercept[summary.index]),
+            intercept=summary.intercept if summary.intercept.ndim else float(summary.intercept),
             feature_names=result.feature_names,
             columns=columns,
             loss=config.model.loss,
@@ -73,6 +73,7 @@ def _info(
         "cv_mean": float(summary.cv_mean[summary.index]),
         "cv_se": float(summary.cv_se[summary.index]),
         "dual_gap": float(summary.path.dual_gap[summary.index]),
+        "kkt_violation": float(summary.path.kkt_violation[summary.index]),
         "data_digest": dataset.digest,
         "offset": config.data.offset,
     }

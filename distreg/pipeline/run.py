@@ -208,9 +208,9 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         missing=data.missing,
         unknown=data.unknown,
         fold_key=config.model.cv.column,
-        **({"classes": True} if config.model.has_classes else {}),
+        classes=config.model.has_classes,
     )
-    check_classes(config, getattr(dataset, "classes", None))
+    check_classes(config, dataset.classes)
     test = None
     if config.test is not None:
         test = TestSplit(config.test.fraction, config.test.seed, config.test.kind)
@@ -301,7 +301,6 @@ def _about(config: PipelineConfig, ready: Prepared) -> dict[str, Any]:
             "digest": dataset.digest,
         },
         "folds": ready.cells.description,
-        "loss": config.model.loss,
         "plan": ready.plan.to_dict(),
     }
 

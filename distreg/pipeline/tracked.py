@@ -22,7 +22,7 @@ def start_tracking(
     tracker: Tracker, config: PipelineConfig, dataset: Dataset, cells: Cells, plan: Plan
 ) -> None:
     """Begin the run, with all settings as parameters."""
-    model, test, classes = config.model, config.test, getattr(dataset, "classes", None)
+    model, test, classes = config.model, config.test, dataset.classes
     params = {
         "loss": model.loss,
         "classes": None if classes is None else ", ".join(map(str, classes)),
