@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class FoldFit:
     support: np.ndarray
 
 
-def curve(folds: Sequence[FoldFit], n_paths: int, n_alphas: int) -> dict[str, np.ndarray]:
+def curve(folds: Sequence[FoldFit], n_paths: int, n_alphas: int) -> dict[str, Any]:
     """Mean and standard error over folds, weighted by the held-out weight, as glmnet does.
 
     ``cv_se = sqrt(sum_k W_k (e_k - mean)^2 / sum_k W_k / (K - 1))``. A fold whose held-out rows

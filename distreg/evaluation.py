@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
     from distreg.data.folds import Cells
 
-__all__ = ["Curvature", "Evaluation", "Request", "State", "evaluation", "evaluate", "finish", "join"]
+__all__ = [
+    "Curvature",
+    "Evaluation",
+    "Request",
+    "State",
+    "evaluation",
+    "evaluate",
+    "finish",
+    "join",
+]
 
 
 @dataclass(frozen=True)

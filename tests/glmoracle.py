@@ -147,7 +147,9 @@ def violation(
     w = np.atleast_2d(np.asarray(coef, L))
     zero = np.maximum(np.abs(g) - lasso, 0)
     off = np.where(w == 0, zero, np.abs(g - ridge * w - lasso * np.sign(w)))
-    sd = np.sqrt(glm.weight @ (glm.X - glm.weight @ glm.X / glm.weight.sum()) ** 2 / glm.weight.sum())
+    sd = np.sqrt(
+        glm.weight @ (glm.X - glm.weight @ glm.X / glm.weight.sum()) ** 2 / glm.weight.sum()
+    )
     off = np.where(sd > 0, off / np.where(sd > 0, sd, 1), 0)
     return float(off.max())
 
@@ -168,9 +170,7 @@ def profiled(glm: GLM, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
     return best[0] if single else best
 
 
-def gap(
-    glm: GLM, coef: np.ndarray, intercept: np.ndarray, alpha: float, l1_ratio: float
-) -> float:
+def gap(glm: GLM, coef: np.ndarray, intercept: np.ndarray, alpha: float, l1_ratio: float) -> float:
     """Duality gap: the primal value minus the dual value of the best scaled residual.
 
     The residual is that of the best intercept, so that it is feasible.

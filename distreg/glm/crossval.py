@@ -128,7 +128,7 @@ def _test_scores(fitted: Fitted, cells: np.ndarray) -> dict[str, np.ndarray]:
     shape = fitted.columns.fits.shape
     deviance = _mean_deviance(fitted, scores.test.reshape(shape)[0], cells)
     mean = summary.weight[cells] @ summary.target[cells] / weight
-    null = loss.null_loss(mean if fitted.problem.n_classes > 1 else mean[0])
+    null = float(loss.null_loss(mean if fitted.problem.n_classes > 1 else float(mean[0])) or 0.0)
     if loss.target == "count":
         null = null - (mean[0] - float(summary.y_log_y[cells].sum()) / weight)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distreg.evaluation import Evaluate, evaluation
+from distreg.evaluation import Evaluate, Evaluation, Request, evaluation
+from distreg.exceptions import DataError
+from distreg.glm.anchors import Anchor
 from distreg.glm.columns import Columns
-from distreg.glm.lockstep import Anchor, Lockstep, Tolerance
+from distreg.glm.lockstep import Lockstep, Tolerance
 from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.sample import evaluate_on, weights_of
@@ -29,6 +31,9 @@ KKT_TOLERANCE = 1e-6
 
 ROUGH = Tolerance(violation=1e-3, gap=1e-3)
 """What a start is good for: a sample knows no more."""
+
+LARGEST_LOSS = 1e100
+"""Mean loss of a null model beyond which nothing can be computed."""
 
 SAMPLE_ROWS_PER_FEATURE = 20
 SAMPLE_BYTES = 64_000_000
@@ -51,7 +56,7 @@ def fit_columns(
     dataset: Dataset, cells: Cells, loss: Loss, options: PathOptions, runner: PassRunner
 ) -> Fitted:
     """Fit every training set, l1_ratio and alpha."""
-    n_classes = len(getattr(dataset,"classes",None) or ()) if loss.target == "classes" else 1
+    n_classes = len(getattr(dataset, "classes", None) or ()) if loss.target == "classes" else 1
     reduction = data_summary(
         dataset,
         cells,
@@ -61,14 +66,17 @@ def fit_columns(
     )
     summary = runner.run(reduction, dataset)
     problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)
+    _check_target(problem)
     nulls = null_models(problem)
 
-    def by_pass(request):  # type: ignore[no-untyped-def]
+    def by_pass(request: Request) -> Evaluation:
         return runner.run(evaluation(dataset, cells, request), dataset)
 
     n_passes = (options.max_passes or DEFAULT_MAX_PASSES) - runner.cost.n_passes
     if dataset.has_offset or any((~t.penalty.penalised).any() for t in problem.sets):
-        nulls, used = _fitted_nulls(problem, nulls, by_pass, runner, options, n_passes)
+        nulls, used = _fitted_nulls(
+            problem, nulls, by_pass, summary.sample, runner, options, n_passes
+        )
         n_passes -= used
     fits = Fits(len(problem.sets), np.array(options.l1_ratios), _grids(problem, nulls, options))
     columns = Columns(problem, fits)
@@ -76,7 +84,7 @@ def fit_columns(
     tolerance = Tolerance(KKT_TOLERANCE, options.tol)
     anchors = _start(columns, summary.sample, nulls, runner, tolerance)
     driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
-    driver.anchors = anchors
+    driver.anchors.held = anchors
     _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
     return Fitted(problem, summary, nulls, columns)
 
@@ -86,6 +94,33 @@ def sample_size(dataset: Dataset, n_classes: int) -> int:
     p = dataset.n_features
     most = SAMPLE_BYTES // (8 * (dataset.n_dense + min(dataset.n_sparse, 64) + 4))
     return int(min(max(SAMPLE_ROWS_PER_FEATURE * p * n_classes, 2000), max(most, 1)))
+
+
+def _check_target(problem: Problem) -> None:
+    """Refuse a target from which nothing can be learned."""
+    target, kind = problem.sets[0].summary.target, problem.loss.target
+    if kind == "count":
+        if target[0] == 0.0:
+            raise DataError(
+                "the target is 0 in all rows with a positive weight: a Poisson model would have an "
+                "intercept of minus infinity. Check the target column and the weights."
+            )
+        return
+    shares = target if kind == "classes" else np.array([1.0 - target[0], target[0]])
+    if np.count_nonzero(shares) < 2:
+        raise DataError(
+            f"the {problem.loss.name} loss needs rows of at least 2 classes with a positive weight,"
+            f" but all are of class {int(np.argmax(shares))}. Check the target column and the "
+            "weights."
+        )
+
+
+def _check_nulls(loss: np.ndarray) -> None:
+    if not (np.isfinite(loss).all() and loss.max() < LARGEST_LOSS):
+        raise DataError(
+            f"the offset is too large: the mean loss of the model without features is "
+            f"{loss.max():.1e}. An offset of a Poisson model is the logarithm of the exposure."
+        )
 
 
 def _begin(columns: Columns, nulls: NullModels) -> None:
@@ -122,20 +157,29 @@ def _fitted_nulls(
     problem: Problem,
     nulls: NullModels,
     by_pass: Evaluate,
+    sample: Sample,
     runner: PassRunner,
     options: PathOptions,
     n_passes: int,
 ) -> tuple[NullModels, int]:
-    """Null models with unpenalised features or an offset: fitted by passes of their own."""
+    """Null models with unpenalised features or an offset: fitted on the sample, then by passes."""
     fits = Fits(len(problem.sets), np.ones(1), np.full((1, 1), 1e300))
+    every, unknown = np.arange(fits.size), nulls.unknown()
+    small = Columns(problem.restricted(weights_of(sample, len(problem.role))), fits)
+    _begin(small, nulls)
+    tolerance = Tolerance(0.1 * KKT_TOLERANCE, 0.1 * options.tol)
+    if all(small.problem.weight(s) > 0.0 for s in range(len(problem.sets))):
+        driver = Lockstep(small, evaluate_on(sample, runner.n_threads), unknown, runner.n_threads)
+        driver.start(every)
+        driver.advance(every, tolerance, MAX_SAMPLE_EVALUATIONS)
+        _check_nulls(small.loss)
     columns = Columns(problem, fits)
-    _begin(columns, nulls)
-    driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
-    every = np.arange(fits.size)
+    columns.coef[:], columns.intercept[:] = small.coef, small.intercept
+    driver = Lockstep(columns, by_pass, unknown, runner.n_threads)
     driver.start(every)
-    tolerance = Tolerance(0.1 * KKT_TOLERANCE, options.tol)
-    used = driver.advance(every, tolerance, n_passes)
-    fitted = nulls_of(problem, columns.intercept, columns.grad, columns.objective, columns.coef)
+    used = driver.advance(every, tolerance, max(n_passes, 1))
+    _check_nulls(columns.loss)
+    fitted = nulls_of(problem, columns.intercept, columns.grad, columns.loss, columns.coef)
     return fitted, used
 
 
@@ -158,7 +202,8 @@ def _start(
     small = Columns(problem.restricted(cell_weight), fits)
     small.coef[:], small.intercept[:] = columns.coef, columns.intercept
     evaluate = evaluate_on(sample, runner.n_threads)
-    driver = Lockstep(small, evaluate, nulls, runner.n_threads, n_anchors=3)
+    known = nulls if sample.whole else nulls.unknown()
+    driver = Lockstep(small, evaluate, known, runner.n_threads, n_anchors=3)
     aim = Tolerance(0.3 * tolerance.violation, 0.3 * tolerance.gap) if sample.whole else ROUGH
     n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if sample.whole else 1
     grid = np.arange(fits.size).reshape(fits.shape)
@@ -166,17 +211,19 @@ def _start(
     for first, last in zip(bounds[:-1], bounds[1:], strict=True):
         chunk = grid[:n_sets, :, first:last]
         if first:
-            for fit, before in zip(chunk.ravel(), np.repeat(grid[:n_sets, :, first - 1], last - first), strict=True):
+            for fit, before in zip(
+                chunk.ravel(), np.repeat(grid[:n_sets, :, first - 1], last - first), strict=True
+            ):
                 small.move_to(int(fit), int(before))
         driver.start(chunk.ravel())
         driver.advance(chunk[0].ravel(), aim, MAX_SAMPLE_EVALUATIONS)
         if n_sets > 1:
             for fit in chunk[1:].ravel():
-                s, path, index = fits.of(int(fit))
+                _, path, index = fits.of(int(fit))
                 small.move_to(int(fit), int(grid[0, path, index]))
             driver.start(chunk[1:].ravel())
             driver.advance(chunk[1:].ravel(), aim, MAX_SAMPLE_EVALUATIONS)
-        anchors += driver.anchors
+        anchors += driver.anchors.held
     chosen = grid[:n_sets].ravel()
     columns.coef[chosen], columns.intercept[chosen] = small.coef[chosen], small.intercept[chosen]
     return anchors

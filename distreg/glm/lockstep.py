@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distreg.evaluation import Curvature, Evaluate
-from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
 from distreg import penalties
+from distreg.evaluation import Evaluate, Evaluation
+from distreg.glm.anchors import Anchors
+from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
+from distreg.glm.metric import Metric, follow_of
 from distreg.glm.null import NullModels
-from distreg.glm.metric import Metric, follow_of, metric_of, mixed
 from distreg.solvers.newton import newton_step
 
 __all__ = ["Lockstep", "Tolerance"]
@@ -27,6 +28,9 @@ taken anew."""
 
 LONGEST_STEP = 2.0
 """Root mean square change of the linear predictor in one step; Newton's model is local."""
+
+OVERFLOW = 1e100
+"""Curvature of a point from which no step can be computed."""
 
 ADOPTION = 1e-9
 """Gain, of the null objective, for which a column moves to where a neighbour stands."""
@@ -43,17 +47,6 @@ class Tolerance:
 
     violation: float
     gap: float
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """Curvature at one fit: training set, path and place on it, and the weight of its rows."""
-
-    s: int
-    path: int
-    index: int
-    curvature: Curvature
-    cell_weight: np.ndarray
 
 
 class Lockstep:
@@ -73,7 +66,7 @@ class Lockstep:
 
     Attributes
     ----------
-    anchors : list of Anchor
+    anchors : Anchors
         The curvature in use.
     """
 
@@ -89,17 +82,14 @@ class Lockstep:
         self.n_evaluations = 0
         self._evaluate, self._nulls = evaluate, nulls
         self._unit, self._null = nulls.unit, nulls.objective
-        self._n_threads, self._n_anchors = n_threads, n_anchors
+        self._n_threads = n_threads
+        self.anchors = Anchors(self.problem, self.fits, n_threads, n_anchors)
         self._features = np.arange(self.problem.n_features)
-        self.anchors: list[Anchor] = []
-        self._metrics: dict[tuple[int, int], Metric] = {}
         n = columns.fits.size
         self._trial = columns.coef.copy()
         self._trial_intercept = columns.intercept.copy()
         self._promised = np.zeros(n)
         self._damping = np.ones(n)
-        self._own: set[int] = set()
-        self._length = np.zeros(self.fits.shape[1:])
         self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
 
     def start(self, fits: np.ndarray) -> None:
@@ -115,7 +105,7 @@ class Lockstep:
     def seed_folds(self, fits: np.ndarray, tolerance: Tolerance) -> None:
         """Evaluate fits of the full data cell by cell, and begin every fold's there."""
         columns, problem = self.columns, self.problem
-        found = self._ask(fits, by_cell=True, anchors=self._chosen_anchors(fits))
+        found = self._ask(fits, by_cell=True, anchors=self.anchors.choose(fits, self._trial))
         self._take(fits, values_in(problem, 0, found), tolerance)
         per_set = self.fits.size // self.fits.n_sets
         for s in range(1, self.fits.n_sets):
@@ -136,7 +126,9 @@ class Lockstep:
             if active.size == 0:
                 break
             before = self.columns.violation[active].copy()
-            chosen = self._chosen_anchors(active) if wanted else np.empty(0, dtype=np.int64)
+            chosen = (
+                self.anchors.choose(active, self._trial) if wanted else np.empty(0, dtype=np.int64)
+            )
             evaluated = np.union1d(active, chosen)
             found = self._ask(evaluated, anchors=chosen)
             used += 1
@@ -145,8 +137,8 @@ class Lockstep:
             self._take(active, _subset(values, kept), tolerance)
             slow, misled = self._slow_sets(active, before, tolerance)
             if fresh:
-                self._own.update(misled - {0})
-            wanted, fresh = bool(slow) or not self.anchors, wanted
+                self.anchors.own.update(misled - {0})
+            wanted, fresh = bool(slow) or not self.anchors.held, wanted
             self.step(fits[~self.columns.done[fits]])
         return used
 
@@ -159,18 +151,18 @@ class Lockstep:
         def one(i: int) -> None:
             self._step(int(fits[i]), lasso[i], ridge[i])
 
-        self._prepare_metrics(fits)
+        self.anchors.prepare(fits)
         with ThreadPoolExecutor(self._n_threads) as pool:
             list(pool.map(one, range(fits.size), chunksize=max(1, fits.size // 32)))
 
     def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
-        if not self.anchors:
+        metric = self.anchors.metric(fit) if self.anchors.held else None
+        if metric is None or not np.trace(metric.gram) + np.trace(metric.corner) < OVERFLOW:
             self._trial[fit] = self.columns.coef[fit]
             self._trial_intercept[fit] = self.columns.intercept[fit]
             self._promised[fit] = 0.0
             return
-        columns, s = self.columns, int(self._sets[fit])
-        metric, damping = self._metric(fit), float(self._damping[fit])
+        columns, s, damping = self.columns, int(self._sets[fit]), float(self._damping[fit])
         grad, coef = columns.grad[fit], columns.coef[fit]
         usable = np.tile(self.problem.sets[s].summary.usable, self.problem.n_classes)
         if self.problem.fit_intercept:
@@ -193,10 +185,12 @@ class Lockstep:
         promised += np.sum(lasso * (np.abs(new) - np.abs(coef)) + 0.5 * ridge * (new**2 - coef**2))
         self._promised[fit] = share * min(promised, 0.0)
 
-    def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False):  # type: ignore[no-untyped-def]
+    def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False) -> Evaluation:
         """Evaluate the trial points of `fits` (ascending), and keep the anchors' curvature."""
         cells = np.arange(len(self.problem.role))
-        cell_of = np.where(self.problem.sets[0].cells, np.cumsum(self.problem.sets[0].cells) - 1, -1)
+        cell_of = np.where(
+            self.problem.sets[0].cells, np.cumsum(self.problem.sets[0].cells) - 1, -1
+        )
         request = request_of(
             self.problem,
             self._sets[fits],
@@ -210,13 +204,7 @@ class Lockstep:
         found = self._evaluate(request)
         self.n_evaluations += 1
         if anchors.size:
-            renewed = set(self._sets[anchors])
-            self.anchors = [anchor for anchor in self.anchors if anchor.s not in renewed]
-            self.anchors += [
-                Anchor(*self.fits.of(int(fit)), curvature, self.problem.cell_weight)
-                for fit, curvature in zip(anchors, found.curvature, strict=True)
-            ]
-            self._metrics = {}
+            self.anchors.renew(anchors, found.curvature)
         return found
 
     def _take(self, fits: np.ndarray, values: Values, tolerance: Tolerance) -> None:
@@ -243,11 +231,7 @@ class Lockstep:
         columns.scores.put(taken, values.scores, np.flatnonzero(accept))
         self._damping[taken] = np.maximum(1.0, self._damping[taken] / 4.0)
         self._damping[fits[~accept]] *= 4.0
-        refused = {self.fits.of(int(fit)) for fit in fits[~accept]}
-        if refused:
-            # the curvature at a point that nobody moves to is a bad guide
-            self.anchors = [a for a in self.anchors if (a.s, a.path, a.index) not in refused]
-            self._metrics = {}
+        self.anchors.drop(fits[~accept])
         self._adopt(fits)
         unit, null = self._unit[self._sets[fits]], self._null[self._sets[fits]]
         certain = columns.violation[fits] <= tolerance.violation * unit
@@ -294,10 +278,10 @@ class Lockstep:
     def _lean(self, fits: np.ndarray, values: Values) -> np.ndarray:
         """What an intercept without a gradient would take from the gradients, (n, C p)."""
         lean = np.zeros_like(values.grad)
-        if self.problem.fit_intercept and self.anchors:
-            self._prepare_metrics(fits)
+        if self.problem.fit_intercept and self.anchors.held:
+            self.anchors.prepare(fits)
             for i, fit in enumerate(fits):
-                corner, cross = self._intercept_metric(int(fit))
+                corner, cross = self.anchors.intercept_metric(int(fit))
                 lean[i] = values.grad_intercept[i] @ follow_of(corner, cross)
         return lean
 
@@ -311,7 +295,7 @@ class Lockstep:
         columns = self.columns
         kept = ~columns.done[fits] & np.isfinite(before)
         left, s = fits[kept], self._sets[fits[kept]]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             rate = np.log(columns.violation[left] / before[kept])
             excess = np.log(columns.violation[left] / (tolerance.violation * self._unit[s]))
             # the gap is of second order in the violation
@@ -324,81 +308,6 @@ class Lockstep:
             return {int(i) for i in np.flatnonzero(found > enough)}
 
         return many(steps > PATIENCE), many(rate > np.log(POOR_CONTRACTION))
-
-    def _chosen_anchors(self, fits: np.ndarray) -> np.ndarray:
-        """Fits spread over the range that is being worked on, of the full data.
-
-        Evenly by the length of the path of the coefficients, along which the curvature changes.
-        Training sets for which that is no good guide have anchors of their own.
-        """
-        sets, paths, index = np.unravel_index(fits, self.fits.shape)
-        chosen = []
-        for path in np.unique(paths):
-            first, last = index[paths == path].min(), index[paths == path].max()
-            start = int(np.ravel_multi_index((0, int(path), 0), self.fits.shape))
-            coef = self._trial[start : start + self.fits.shape[2]]
-            self._length[path, 1:] = np.cumsum(np.linalg.norm(np.diff(coef, axis=0), axis=1))
-            chosen.append(start + self._spread(int(path), first, last))
-            for s in self._own:
-                own = index[(paths == path) & (sets == s)]
-                if own.size:
-                    start = int(np.ravel_multi_index((s, int(path), 0), self.fits.shape))
-                    chosen.append(start + self._spread(int(path), own.min(), own.max()))
-        return np.unique(np.concatenate(chosen))
-
-    def _spread(self, path: int, first: int, last: int) -> np.ndarray:
-        length = self._length[path, first : last + 1]
-        marks = np.linspace(length[0], length[-1], self._n_anchors)
-        found: np.ndarray = np.unique(np.searchsorted(length, marks).clip(0, last - first))
-        return first + found
-
-    def _prepare_metrics(self, fits: np.ndarray) -> None:
-        """Metrics of all anchors for the training sets of `fits`."""
-        keys = [
-            (i, int(s))
-            for i in range(len(self.anchors))
-            for s in np.unique(self._sets[fits])
-            if (i, int(s)) not in self._metrics and self.anchors[i].s in (0, s)
-        ]
-
-        def make(key: tuple[int, int]) -> Metric:
-            training = self.problem.sets[key[1]]
-            anchor = self.anchors[key[0]]
-            return metric_of(
-                anchor.curvature, training, anchor.cell_weight, self.problem.n_classes
-            )
-
-        with ThreadPoolExecutor(self._n_threads) as pool:
-            self._metrics.update(zip(keys, pool.map(make, keys), strict=True))
-
-    def _metric(self, fit: int) -> Metric:
-        """Curvature for a fit, interpolated between the nearest anchors of its path."""
-        return mixed(*self._between(fit))
-
-    def _intercept_metric(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
-        left, right, share = self._between(fit)
-        return tuple(  # type: ignore[return-value]
-            (1.0 - share) * getattr(left, name) + share * getattr(right, name)
-            for name in ("corner", "cross")
-        )
-
-    def _between(self, fit: int) -> tuple[Metric, Metric, float]:
-        """Metrics of the anchors around a fit, and the share of the second."""
-        s, path, index = self.fits.of(fit)
-        on_path = [(a.s, a.index, i) for i, a in enumerate(self.anchors) if a.path == path]
-        if not on_path:
-            on_path = [(a.s, a.index, i) for i, a in enumerate(self.anchors) if a.s in (0, s)]
-        own = s if any(a == s for a, _, _ in on_path) else 0
-        places = [(place, i) for a, place, i in on_path if a == own]
-        low = max((p for p in places if p[0] <= index), default=min(places))
-        high = min((p for p in places if p[0] >= index), default=max(places))
-        left = self._metrics[low[1], s]
-        if low == high:
-            return left, left, 0.0
-        length = self._length[path]
-        way = length[high[0]] - length[low[0]]
-        share = (length[index] - length[low[0]]) / way if way > 0.0 else 0.0
-        return left, self._metrics[high[1], s], float(np.clip(share, 0.0, 1.0))
 
     def _raw_trial(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
         training = self.problem.sets[int(self._sets[fit])]

@@ -1,9 +1,8 @@
-"""The models without penalised features: where every path begins, and what certificates are held
-against."""
+"""The models without penalised features: where paths begin, the unit of certificates."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +47,10 @@ class NullModels:
         largest = np.abs(self.grad).max(axis=1, initial=0.0)
         return np.asarray(np.maximum(largest, 1e-5 * largest[0]))
 
+    def unknown(self) -> NullModels:
+        """The same without losses: for other rows, or an offset that was left out."""
+        return replace(self, loss=np.full_like(self.loss, np.inf))
+
 
 def null_models(problem: Problem) -> NullModels:
     """Intercept-only models of all training sets, from the summary alone.
@@ -56,7 +59,7 @@ def null_models(problem: Problem) -> NullModels:
     of its classes), so its products with the features follow from those of the target.
     """
     intercept, grads, losses = [], [], []
-    for s, training in enumerate(problem.sets):
+    for training in problem.sets:
         of = training.summary
         if problem.n_classes > 1:
             eta, base, slope = _classes(problem, of.target)
@@ -88,12 +91,12 @@ def nulls_of(
     )
 
 
-def _single(problem: Problem, mean: float) -> tuple[np.ndarray, float, float]:
+def _single(problem: Problem, mean: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Predictor, and residual ``base + slope * target`` there."""
     loss = problem.loss
-    eta = float(loss.null_eta(mean)) if problem.fit_intercept else 0.0
+    eta = float(np.asarray(loss.null_eta(mean))) if problem.fit_intercept else 0.0
     residual = -loss.slope(np.array([0.0, 1.0]), np.array([eta, eta]))
-    return np.array([eta]), float(residual[0]), float(residual[1] - residual[0])
+    return np.array([eta]), residual[:1], float(residual[1] - residual[0])
 
 
 def _classes(problem: Problem, share: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -116,7 +116,7 @@ class Fits:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(n_sets, L, A)."""
-        return (self.n_sets, *self.alphas.shape)  # type: ignore[return-value]
+        return (self.n_sets, *self.alphas.shape)
 
     @property
     def size(self) -> int:

@@ -1,8 +1,8 @@
 """Losses, gradients and curvature weights of many columns on one block, in one fused sweep.
 
 For every tile of rows ``eta = Z B`` (a matrix product), then losses and weighted residuals in place
-(`rows`), then ``Z'E`` (the other product). The rows of a tile belong to one cell, so that a training
-set either uses all of them or none.
+(`rows`), then ``Z'E`` (the other product). The rows of a tile belong to one cell, so that a
+training set either uses all of them or none.
 """
 
 from __future__ import annotations
