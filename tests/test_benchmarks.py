@@ -25,6 +25,13 @@ def test_tall_agrees_with_scikit_learn() -> None:
     assert "bare X.T @ X" in out
 
 
+def test_logistic_is_as_close_to_the_optimum_as_it_promises() -> None:
+    sizes = ("--rows", 3000, "--features", 12, "--alphas", 20, "--repeats", 1)
+    out = run("bench_logistic.py", *sizes, "--no-peers")
+    assert "products of one pass, 120 columns" in out
+    assert "by its own account KKT" in out
+
+
 @pytest.mark.cluster
 def test_out_of_core_runs_in_one_pass(tmp_path: Path) -> None:
     folder = tmp_path / "big"
