@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse as sp
 
 from distreg import modelfile
 from distreg.data.columns import Columns
-from distreg.exceptions import DataError, InputError
+from distreg.data.dask_rows import rows_like
+from distreg.data.rows import as_float_vector
+from distreg.data.vectors import Level
+from distreg.exceptions import InputError
 from distreg.kernels.predictor import linear_predictor
+from distreg.losses import get_loss
+from distreg.modelinput import FeatureReader, by_row, with_offset
 
 __all__ = ["LinearModel"]
 
@@ -29,12 +33,12 @@ class LinearModel:
 
     Attributes
     ----------
-    coef : (n_features,) float64 array
+    coef : (n_features,) float64 array, (n_classes, n_features) for the multinomial loss
         Coefficients: numeric features first, then one-hot ones.
-    intercept : float
+    intercept : float, (n_classes,) array for the multinomial loss
         Intercept.
     feature_names : tuple of str
-        One name for each coefficient.
+        One name for each feature.
     columns : Columns or None
         How a table becomes features; None for a model fitted on a plain array.
     loss : str
@@ -47,10 +51,13 @@ class LinearModel:
         Means that replace missing values, for a model without `columns`.
     info : mapping
         How it was fitted (n_samples, dual_gap, versions, ...); anything JSON can hold.
+    classes : tuple or None
+        Labels of a target of classes (text, int, float or bool) in the order of their codes; None
+        for other targets.
     """
 
     coef: np.ndarray
-    intercept: float
+    intercept: Any
     feature_names: tuple[str, ...]
     columns: Columns | None = None
     loss: str = "squared"
@@ -59,62 +66,124 @@ class LinearModel:
     target: str | None = None
     fill: np.ndarray | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[Level, ...] | None = None
 
     def __post_init__(self) -> None:
-        coef = np.ascontiguousarray(self.coef, dtype=np.float64)
         names = tuple(str(name) for name in self.feature_names)
+        classes = _checked_classes(self.loss, self.classes)
+        several = get_loss(self.loss).target == "classes"
+        coef = np.ascontiguousarray(self.coef, dtype=np.float64)
+        intercept = np.array(self.intercept, dtype=np.float64)
         fill = None if self.fill is None else np.ascontiguousarray(self.fill, dtype=np.float64)
-        if coef.shape != (len(names),) or (fill is not None and fill.shape != coef.shape):
+        n_classes = len(classes or ())
+        shape = (n_classes,) if several else ()
+        fits = coef.shape == (*shape, len(names)) and intercept.shape == shape
+        if not fits or (fill is not None and fill.shape != (len(names),)):
+            each = f" of each of {n_classes} classes" if several else ""
             raise InputError(
-                f"A model needs one coefficient (and one fill value) for each of its "
-                f"{len(names)} feature names; coef has shape {coef.shape}"
+                f"A model needs one coefficient{each} (and one fill value) for each of its "
+                f"{len(names)} feature names; coef has shape {coef.shape}, "
+                f"intercept {intercept.shape}"
                 + (f", fill {fill.shape}." if fill is not None else ".")
             )
-        if not (np.isfinite(coef).all() and np.isfinite(self.intercept)):
+        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
             raise InputError("A model's coefficients and intercept must be finite numbers.")
-        for name, value in (("coef", coef), ("feature_names", names), ("fill", fill)):
+        checked = {"coef": coef, "feature_names": names, "fill": fill, "classes": classes}
+        checked["intercept"] = intercept if several else float(intercept)
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "intercept", float(self.intercept))
 
     @property
     def n_features(self) -> int:
-        """Number of coefficients."""
+        """Number of features."""
         return len(self.feature_names)
 
     @property
     def n_nonzero(self) -> int:
-        """Number of coefficients that are not zero."""
+        """Number of coefficients that are not zero, of all classes together."""
         return int(np.count_nonzero(self.coef))
 
-    def predict(self, X: Any) -> Any:
-        """Predict the target.
+    def linear_predictor(self, X: Any, offset: Any = None) -> Any:
+        """``X coef + intercept + offset``.
 
         Parameters
         ----------
         X : array, sparse matrix, table, or a Dask array or DataFrame of them
             Tables (pandas, pyarrow, Dask) are matched by column name, whatever their order; other
             columns are ignored. Arrays are matched by position.
+        offset : (n,) array, Series or Dask collection, optional
+            Known part of the linear predictor, for a model that was fitted with one.
 
         Returns
         -------
-        (n,) float64 array
+        (n,) float64 array, (n, n_classes) for the multinomial loss
             A lazy Dask array when X is a Dask collection. A row has the same bits whatever the
             chunks, the memory order and the storage. A row with a missing value is NaN when the
             model was fitted with ``missing="drop"``.
         """
+        n_classes = self.coef.shape[0] if self.coef.ndim == 2 else 0
         if hasattr(X, "map_partitions"):
-            return X.map_partitions(_predict_partition, self, meta=(None, "float64")).values
-        if hasattr(X, "map_blocks"):
-            self._check_width(X.shape)
+            meta = (None, "float64")
+            if n_classes:
+                meta = X._meta.__class__(np.empty((0, n_classes)))
+            eta = X.map_partitions(_eta_partition, self, meta=meta).values
+        elif hasattr(X, "map_blocks"):
+            self._reader.check_width(X.shape)
             whole = X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
-            return whole.map_blocks(
-                self.predict, drop_axis=1, dtype=np.float64, meta=np.empty(0, dtype=np.float64)
+            eta = by_row(self._eta, whole, np.float64, n_classes)
+        else:
+            eta = self._eta(X)
+            known = None if offset is None else as_float_vector(offset, "offset", len(eta))
+            return eta if known is None else with_offset(eta, known)
+        if offset is None:
+            return eta
+        known = rows_like(offset, eta, "offset")
+        return eta.map_blocks(
+            with_offset, known[:, None] if n_classes else known, dtype=eta.dtype, meta=eta._meta
+        )
+
+    def predict(self, X: Any, offset: Any = None) -> Any:
+        """Predict the target: a number, the expected count, or the label of a class.
+
+        Parameters
+        ----------
+        X, offset : as of `linear_predictor`
+
+        Returns
+        -------
+        (n,) array
+            Numbers are float64. Labels have the type that NumPy has for them; where a row has no
+            prediction (one with a missing value, when the model was fitted with
+            ``missing="drop"``) it is NaN, and None for labels that are no floats: their array then
+            holds Python objects, as that of such a model always does. A lazy Dask array when X is a
+            Dask collection, with the same bits.
+        """
+        eta = self.linear_predictor(X, offset)
+        if self.classes is None:
+            return eta if self.loss == "squared" else by_row(self._mean, eta, np.float64)
+        return by_row(self._labels, eta, self._label_dtype)
+
+    def predict_proba(self, X: Any, offset: Any = None) -> Any:
+        """Probabilities of the classes, for the losses logistic and multinomial.
+
+        Parameters
+        ----------
+        X, offset : as of `linear_predictor`
+
+        Returns
+        -------
+        (n, n_classes) float64 array
+            In the order of `classes`; NaN for a row without a prediction. A lazy Dask array when X
+            is a Dask collection, with the same bits.
+        """
+        if self.classes is None or self.loss not in ("logistic", "multinomial"):
+            raise InputError(
+                f"predict_proba: a model with loss {self.loss} has no probabilities, only those "
+                "with loss logistic or multinomial have. Use predict or linear_predictor."
             )
-        dense, sparse, incomplete = self._features(X)
-        eta = linear_predictor(dense, sparse, self.coef, self.intercept)
-        if incomplete is not None:
-            eta[incomplete] = np.nan
-        return eta
+        return by_row(
+            self._probabilities, self.linear_predictor(X, offset), np.float64, len(self.classes)
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to the folder `path`, all of it or nothing; a model there is replaced."""
@@ -128,11 +197,16 @@ class LinearModel:
         document = modelfile.read_document(folder)
         try:
             names = tuple(modelfile.texts(document["feature_names"]))
-            arrays = modelfile.read_arrays(folder, len(names))
+            # the first format knows the squared loss only
+            classes = document["classes"] if document["format"] > 1 else None
+            labels = None if classes is None else modelfile.labels(classes)
+            several = isinstance(document["intercept"], list)
+            shape = (len(labels or ()), len(names)) if several else (len(names),)
+            arrays = modelfile.read_arrays(folder, shape)
             columns = document["columns"]
             return cls(
                 coef=arrays["coef"],
-                intercept=modelfile.number(document["intercept"]),
+                intercept=modelfile.numbers(document["intercept"]),
                 feature_names=names,
                 columns=None if columns is None else Columns.from_dict(columns),
                 loss=str(document["loss"]),
@@ -141,6 +215,7 @@ class LinearModel:
                 target=document["target"],
                 fill=arrays.get("fill"),
                 info=dict(document["info"]),
+                classes=labels,
             )
         except Exception as error:
             # anyone may have written the files: whatever fails in them is damage
@@ -151,113 +226,98 @@ class LinearModel:
 
     def _document(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON. Floats survive the round trip to the bit."""
-        return {
+        several = isinstance(self.intercept, np.ndarray)
+        document = {
+            "format": 1,
             "loss": self.loss,
             "alpha": self.alpha,
             "l1_ratio": self.l1_ratio,
             "target": self.target,
-            "intercept": self.intercept,
+            "intercept": self.intercept.tolist() if several else self.intercept,
             "feature_names": list(self.feature_names),
             "columns": None if self.columns is None else self.columns.to_dict(),
             "info": modelfile.json_safe(self.info),
         }
+        if self.loss == "squared":
+            return document
+        return document | {"format": 2, "classes": self.classes and list(self.classes)}
 
-    def _features(self, X: Any) -> tuple[np.ndarray, sp.csr_array | None, np.ndarray | None]:
-        """Dense and sparse features of X, and which rows are to be NaN."""
-        is_table = hasattr(X, "column_names") or hasattr(X, "iloc")
-        if is_table and self.columns is not None:
-            encoded = self.columns.encode(X)
-            return self._filled(encoded.dense), encoded.sparse, encoded.incomplete
-        if is_table:
-            X = self._select(X)
-        if sp.issparse(X):
-            self._check_width(X.shape)
-            return np.empty((X.shape[0], 0)), self._canonical(X), None
-        array = np.asarray(X)
-        self._check_width(array.shape)
-        if array.dtype != np.float32:
-            try:
-                if array.dtype.kind not in "biufO":
-                    raise TypeError("only numbers can be used")
-                array = array.astype(np.float64, copy=False)
-            except (TypeError, ValueError) as error:
-                raise DataError(
-                    f"X holds values of type {array.dtype} that are not numbers ({error}). "
-                    "Give numbers, or fit on a table with its categorical columns declared."
-                ) from error
-        dense = self._filled(array)
+    @property
+    def _reader(self) -> FeatureReader:
+        return FeatureReader(self.feature_names, self.columns, self.fill)
+
+    def _eta(self, X: Any) -> np.ndarray:
+        """Linear predictor without offset, of data in memory."""
+        dense, sparse, incomplete = self._reader.read(X)
+        if self.coef.ndim == 1:
+            eta = linear_predictor(dense, sparse, self.coef, self.intercept)
+        else:
+            eta = np.empty((dense.shape[0], len(self.coef)))
+            for c, coef in enumerate(self.coef):
+                eta[:, c] = linear_predictor(dense, sparse, coef, self.intercept[c])
+        if incomplete is not None:
+            eta[incomplete] = np.nan
+        return eta
+
+    def _mean(self, eta: np.ndarray) -> np.ndarray:
+        """What linear predictors mean."""
+        # infinite ones, of features near the largest float, have no mean
+        with np.errstate(invalid="ignore"):
+            return np.asarray(get_loss(self.loss).mean(np.ascontiguousarray(eta)))
+
+    def _probabilities(self, eta: np.ndarray) -> np.ndarray:
+        if eta.ndim == 2:
+            return self._mean(eta)
+        # not 1 - p, which has no digits left where p is almost 1
+        return np.column_stack([self._mean(-eta), self._mean(eta)])
+
+    @property
+    def _label_dtype(self) -> np.dtype[Any]:
+        """Type of predicted labels."""
+        kinds = {type(label) for label in self.classes or ()}
+        if kinds == {float}:
+            return np.dtype(np.float64)
         drops = self.columns is not None and self.columns.missing == "drop"
-        return dense, None, np.isnan(dense).any(axis=1) if drops else None
+        found = np.array(self.classes).dtype
+        # integers that no type of NumPy holds would become floats
+        return np.dtype(object) if drops or len(kinds) > 1 or found.kind == "f" else found
 
-    def _select(self, table: Any) -> np.ndarray:
-        """Columns of a table for a model fitted on a plain array: by name, or all in order."""
-        frame = table.to_pandas() if hasattr(table, "column_names") else table
-        labels = [str(label) for label in frame.columns]
-        missing = [name for name in self.feature_names if name not in labels]
-        positional = len(missing) == self.n_features == len(labels) and labels == [
-            str(i) for i in range(len(labels))
-        ]
-        if missing and not positional:
-            shown = ", ".join(repr(name) for name in missing[:10])
-            more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-            raise InputError(f"X lacks {len(missing)} of the model's columns: {shown}{more}.")
-        if not positional:
-            frame = frame.set_axis(labels, axis=1)[list(self.feature_names)]
-        return np.asarray(frame.to_numpy())
+    def _labels(self, eta: np.ndarray) -> np.ndarray:
+        """Labels of the classes that linear predictors speak for."""
+        several = eta.ndim == 2
+        codes = eta.argmax(axis=1) if several else (eta > 0.0).astype(np.intp)
+        nothing = np.isnan(eta).any(axis=1) if several else np.isnan(eta)
+        dtype = self._label_dtype
+        if nothing.any() and dtype.kind != "f":
+            dtype = np.dtype(object)
+        classes = np.empty(len(self.classes or ()), dtype=dtype)
+        classes[:] = self.classes
+        labels: np.ndarray = classes[codes]
+        if nothing.any():
+            labels[nothing] = np.nan if dtype.kind == "f" else None
+        return labels
 
-    def _canonical(self, X: Any) -> sp.csr_array:
-        """CSR with float64 (or float32) values and sorted, unique indices; X is left alone."""
-        rows = sp.csr_array(X)
-        if not rows.has_canonical_format:
-            rows = rows.copy()
-            rows.sum_duplicates()
-        if rows.dtype not in (np.float64, np.float32):
-            rows = rows.astype(np.float64)
-        if not np.isfinite(rows.data).all():
-            at = int(np.flatnonzero(~np.isfinite(rows.data))[0])
-            row = int(np.searchsorted(rows.indptr, at, side="right")) - 1
-            raise self._not_finite(row, int(rows.indices[at]), float(rows.data[at]))
-        return rows
 
-    def _filled(self, dense: np.ndarray) -> np.ndarray:
-        """Replace missing values of the numeric features by their means, or refuse them."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            if np.isfinite(dense.sum()):
-                return dense
-        missing = np.isnan(dense)
-        fill, policy = self.fill, "error"
-        if self.columns is not None:
-            policy = self.columns.missing
-            fill = None if self.columns.fill is None else np.asarray(self.columns.fill)
-        bad = ~np.isfinite(dense)
-        if fill is not None or policy == "drop":
-            bad &= ~missing
-        if bad.any():
-            row, feature = (int(v) for v in np.argwhere(bad)[0])
-            raise self._not_finite(row, feature, float(dense[row, feature]))
-        return dense if fill is None else np.where(missing, fill[: dense.shape[1]], dense)
-
-    def _not_finite(self, row: int, feature: int, value: float) -> DataError:
-        what = "a missing value (NaN)" if np.isnan(value) else f"{value}"
-        return DataError(
-            f"X has {what} in column {self.feature_names[feature]!r}, row {row}. Remove such "
-            "rows or fill them; a model fitted with missing='mean' fills them itself."
+def _checked_classes(loss: str, classes: Any) -> tuple[Level, ...] | None:
+    """Labels as Python values, if they fit the loss."""
+    needed = {"binary": "2 classes", "classes": "2 or more classes"}.get(get_loss(loss).target)
+    if classes is None and needed is None:
+        return None
+    found = tuple(c.item() if isinstance(c, np.generic) else c for c in classes or ())
+    distinct = len(set(found)) == len(found)
+    enough = len(found) == 2 if needed == "2 classes" else len(found) >= 2
+    known = all(isinstance(c, (str, int, float)) and c == c for c in found)
+    if needed is None or not (distinct and enough and known):
+        raise InputError(
+            f"A model with loss {loss} has {needed or 'no classes'}, of different labels that are "
+            f"text, numbers or bool; {len(found)} were given: {list(found[:5])}."
         )
-
-    def _check_width(self, shape: tuple[Any, ...]) -> None:
-        if len(shape) != 2:
-            raise InputError(f"X must have two dimensions (rows, features); it has {len(shape)}.")
-        if self.columns is not None and self.columns.categorical:
-            raise InputError(
-                "This model has categorical columns "
-                f"({', '.join(self.columns.categorical[:10])}): give a table with column names."
-            )
-        if shape[1] != self.n_features:
-            raise InputError(
-                f"X has {shape[1]} features; the model was fitted with {self.n_features}."
-            )
+    return found
 
 
-def _predict_partition(frame: Any, model: LinearModel) -> Any:
-    """Predictions for one partition of a Dask DataFrame."""
-    return frame.iloc[:, :0].assign(prediction=model.predict(frame))["prediction"]
+def _eta_partition(frame: Any, model: LinearModel) -> Any:
+    """Linear predictors for one partition of a Dask DataFrame."""
+    eta = model.linear_predictor(frame)
+    if eta.ndim == 2:
+        return frame.__class__(eta, index=frame.index)
+    return frame.iloc[:, :0].assign(eta=eta)["eta"]

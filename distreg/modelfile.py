@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import zipfile
@@ -17,7 +18,9 @@ from distreg.exceptions import InputError
 __all__ = [
     "FORMAT",
     "json_safe",
+    "labels",
     "number",
+    "numbers",
     "optional_number",
     "read_arrays",
     "read_document",
@@ -25,20 +28,24 @@ __all__ = [
     "write",
 ]
 
-FORMAT = 1
-"""Version of the files. A change that old readers would misread raises it by one."""
+FORMAT = 2
+"""Newest version of the files. What readers of a version would misread has the next one: models of
+the squared loss have version 1, those of other losses version 2, with the key classes."""
 
 MODEL_FILE, ARRAYS_FILE = "model.json", "coef.npz"
 
 
 def write(target: Path, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Path:
-    """Write both files to the folder `target`, all or nothing; a model there is replaced."""
+    """Write both files to the folder `target`, all or nothing; a model there is replaced.
+
+    The document says its format.
+    """
     if target.exists() and (foreign := _foreign(target)) is not None:
         holds = "" if foreign == target else f": it holds {foreign.name!r}"
         raise InputError(
             f"{target} exists and is not a model{holds}. Choose another path, or remove it."
         )
-    text = json.dumps({"format": FORMAT, **document}, indent=1, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.new-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
@@ -79,21 +86,26 @@ def read_document(folder: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def read_arrays(folder: Path, n_features: int) -> dict[str, np.ndarray]:
-    """The arrays, after checking that they are what the schema says before reading them."""
+def read_arrays(folder: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The arrays, after checking that they are what the schema says before reading them.
+
+    `shape` is that of the coefficients: features, or classes and features.
+    """
     path = folder / ARRAYS_FILE
-    limit = 8 * n_features + 4096
+    shapes = {"coef": shape, "fill": shape[-1:]}
+    size = math.prod(shape)
+    limit = 8 * max(size, shape[-1]) + 4096
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if member.file_size > limit:
-                raise ValueError(f"{member.filename} is larger than {n_features} numbers")
+                raise ValueError(f"{member.filename} is larger than {size} numbers")
     with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in ("coef", "fill") if name in stored.files}
+        arrays = {name: stored[name] for name in shapes if name in stored.files}
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise ValueError(f"{name} is not an array")
-        if array.dtype != np.float64 or array.shape != (n_features,):
-            raise ValueError(f"{name} is {array.dtype}{array.shape}, not float64({n_features},)")
+        if array.dtype != np.float64 or array.shape != shapes[name]:
+            raise ValueError(f"{name} is {array.dtype}{array.shape}, not float64{shapes[name]}")
     return arrays
 
 
@@ -109,6 +121,18 @@ def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{value!r} is not a number")
     return float(value)
+
+
+def numbers(value: Any) -> float | np.ndarray:
+    """`value`, if it is a number or a list of numbers."""
+    return np.array([number(v) for v in value]) if isinstance(value, list) else number(value)
+
+
+def labels(values: Any) -> tuple[str | int | float | bool, ...]:
+    """`values`, if it is a list of texts, numbers and booleans."""
+    if not isinstance(values, list) or not all(isinstance(v, (str, int, float)) for v in values):
+        raise ValueError("classes is not a list of texts, numbers or booleans")
+    return tuple(values)
 
 
 def optional_number(value: Any) -> float | None:

@@ -272,7 +272,7 @@ def edit(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "format 2; this distreg reads formats up to 1. Install a newer"),
+        ({"format": 3}, "format 3; this distreg reads formats up to 2. Install a newer"),
         ({"format": "1"}, "names no format"),
         ({"format": KeyError}, "names no format"),
         ({"intercept": "0"}, "damaged"),

@@ -21,6 +21,7 @@ __all__ = [
     "known_chunks",
     "lazy_digest",
     "part_length",
+    "rows_like",
     "scan_parts",
     "split_lazy",
 ]
@@ -211,6 +212,36 @@ def known_chunks(array: Any) -> tuple[int, ...] | None:
     """Row chunks, or None when any is unknown."""
     sizes = array.chunks[0]
     return None if any(np.isnan(size) for size in sizes) else tuple(int(size) for size in sizes)
+
+
+def rows_like(values: Any, like: Any, what: str) -> Any:
+    """One number for each row of the Dask array `like`, as a Dask array with the same chunks.
+
+    Where lengths are unknown, chunks go by position; nothing is computed.
+    """
+    import dask.array as da
+
+    is_lazy = hasattr(values, "__dask_graph__")
+    if is_lazy:
+        array = split_lazy({what: values})[0][what]
+    else:
+        array = da.from_array(as_float_vector(values, what), chunks=-1)
+    wanted, given = known_chunks(like), known_chunks(array)
+    if wanted is not None and given is not None:
+        if sum(wanted) != sum(given):
+            raise InputError(
+                f"X has {sum(wanted)} rows and {what} has {sum(given)}. Give one entry for each "
+                "row."
+            )
+        return array.rechunk((wanted,), method="tasks").astype(np.float64)
+    if not is_lazy or array.numblocks[0] != like.numblocks[0]:
+        raise InputError(
+            f"{what} ({array.numblocks[0]} chunks) cannot be matched with X ({like.numblocks[0]} "
+            f"chunks of unknown lengths). Give {what} as a Dask collection with the partitions of "
+            "X, or predict partition by partition."
+        )
+    array = da.Array(array.dask, array.name, like.chunks[:1], meta=array._meta)
+    return array.astype(np.float64)
 
 
 def lazy_digest(schema: Any, collections: Sequence[Any], rows: RowArrays) -> str:
