@@ -158,7 +158,7 @@ def profiled(glm: GLM, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
     """The best intercept for given coefficients, from a near one: Newton's method."""
     single = glm.n_classes == 1
     best = np.atleast_1d(np.asarray(intercept, L)).copy()
-    for _ in range(200 if glm.fit_intercept else 0):
+    for _ in range(50 if glm.fit_intercept else 0):
         _, g0 = gradients(glm, coef, best[0] if single else best)
         if np.abs(g0).max() < L(1e-17):
             break
@@ -166,7 +166,13 @@ def profiled(glm: GLM, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
             up = best[0] + L(1e-7)
             best += g0 * L(1e-7) / (g0 - gradients(glm, coef, up)[1])
         else:
-            best += g0  # curvature is at most 1/2
+            u = slope(glm, eta_of(glm, coef, best))
+            q = u.copy()
+            q[np.arange(len(glm.y)), glm.y.astype(int)] += 1
+            share = glm.weight / glm.weight.sum()
+            curvature = np.diag(share @ q) - (share[:, None] * q).T @ q
+            inverse = np.linalg.pinv(curvature.astype(float), rtol=1e-9, hermitian=True)
+            best += (inverse @ g0.astype(float)).astype(L)
     return best[0] if single else best
 
 

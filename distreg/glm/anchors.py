@@ -14,6 +14,9 @@ from distreg.glm.problem import Fits, Problem
 
 __all__ = ["Anchor", "Anchors"]
 
+FEW = 16
+"""Columns that are left to the end have anchors each."""
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -82,6 +85,8 @@ class Anchors:
         trial : (F, C p) array
             Scaled coefficients of all fits.
         """
+        if fits.size <= FEW:
+            return fits
         sets, paths, index = np.unravel_index(fits, self.fits.shape)
         chosen = []
         for path in np.unique(paths):
@@ -120,22 +125,31 @@ class Anchors:
         with ThreadPoolExecutor(self._n_threads) as pool:
             self._metrics.update(zip(keys, pool.map(make, keys), strict=True))
 
-    def metric(self, fit: int) -> Metric:
-        """Curvature for a fit, interpolated between the nearest anchors of its path."""
-        return mixed(*self._between(fit))
+    def metric(self, fit: int) -> Metric | None:
+        """Curvature for a fit, interpolated between the nearest anchors of its path.
 
-    def intercept_metric(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
+        None where nothing is known.
+        """
+        around = self._between(fit)
+        return None if around is None else mixed(*around)
+
+    def intercept_metric(self, fit: int) -> tuple[np.ndarray, np.ndarray] | None:
         """What the metric of a fit says of its intercepts: corner (C, C) and cross (C, P)."""
-        left, right, share = self._between(fit)
+        around = self._between(fit)
+        if around is None:
+            return None
+        left, right, share = around
         keep = 1.0 - share
         return keep * left.corner + share * right.corner, keep * left.cross + share * right.cross
 
-    def _between(self, fit: int) -> tuple[Metric, Metric, float]:
+    def _between(self, fit: int) -> tuple[Metric, Metric, float] | None:
         """Metrics of the anchors around a fit, and the share of the second."""
         s, path, index = self.fits.of(fit)
-        on_path = [(a.s, a.index, i) for i, a in enumerate(self.held) if a.path == path]
+        usable = [(a.s, a.index, i, a.path) for i, a in enumerate(self.held) if a.s in (0, s)]
+        near = [a[:3] for a in usable if a[3] == path]
+        on_path = near or [a[:3] for a in usable]
         if not on_path:
-            on_path = [(a.s, a.index, i) for i, a in enumerate(self.held) if a.s in (0, s)]
+            return None
         own = s if any(a == s for a, _, _ in on_path) else 0
         places = [(place, i) for a, place, i in on_path if a == own]
         low = max((p for p in places if p[0] <= index), default=min(places))

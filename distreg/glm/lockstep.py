@@ -29,6 +29,9 @@ taken anew."""
 LONGEST_STEP = 2.0
 """Root mean square change of the linear predictor in one step; Newton's model is local."""
 
+LEVENBERG = 1e-3
+"""Share of the null model's curvature that is added for a refused step."""
+
 OVERFLOW = 1e100
 """Curvature of a point from which no step can be computed."""
 
@@ -88,7 +91,10 @@ class Lockstep:
         n = columns.fits.size
         self._trial = columns.coef.copy()
         self._trial_intercept = columns.intercept.copy()
+        eta = nulls.intercept[:1] if self.problem.n_classes > 1 else nulls.intercept[:1, 0]
+        self._size = float(np.max(self.problem.loss.curvature(np.array([1.0]), eta)))
         self._promised = np.zeros(n)
+        self._asked = np.empty(0, dtype=np.int64)
         self._damping = np.ones(n)
         self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
 
@@ -156,7 +162,7 @@ class Lockstep:
             list(pool.map(one, range(fits.size), chunksize=max(1, fits.size // 32)))
 
     def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
-        metric = self.anchors.metric(fit) if self.anchors.held else None
+        metric = self.anchors.metric(fit)
         if metric is None or not np.trace(metric.gram) + np.trace(metric.corner) < OVERFLOW:
             self._trial[fit] = self.columns.coef[fit]
             self._trial_intercept[fit] = self.columns.intercept[fit]
@@ -173,6 +179,8 @@ class Lockstep:
             hessian, follow, own, profiled = metric.gram, None, None, grad
         if damping != 1.0:
             hessian = damping * hessian
+            # rows that the model leaves out of the curvature may count again after the step
+            hessian[np.diag_indices_from(hessian)] += (damping - 1.0) * LEVENBERG * self._size
         new = newton_step(hessian, profiled, coef, lasso, ridge, usable)
         move = new - coef
         intercept_move = np.zeros(self.problem.n_classes)
@@ -203,6 +211,7 @@ class Lockstep:
         )
         found = self._evaluate(request)
         self.n_evaluations += 1
+        self._asked = anchors
         if anchors.size:
             self.anchors.renew(anchors, found.curvature)
         return found
@@ -229,9 +238,10 @@ class Lockstep:
         columns.grad_intercept[taken] = values.grad_intercept[accept]
         columns.violation[taken], columns.gap[taken] = violation[accept], gap[accept]
         columns.scores.put(taken, values.scores, np.flatnonzero(accept))
-        self._damping[taken] = np.maximum(1.0, self._damping[taken] / 4.0)
+        moved = taken[self._promised[taken] < 0.0]
+        self._damping[moved] = np.maximum(1.0, self._damping[moved] / 4.0)
         self._damping[fits[~accept]] *= 4.0
-        self.anchors.drop(fits[~accept])
+        self.anchors.drop(np.intersect1d(fits[~accept], self._asked))
         self._adopt(fits)
         unit, null = self._unit[self._sets[fits]], self._null[self._sets[fits]]
         certain = columns.violation[fits] <= tolerance.violation * unit
@@ -281,8 +291,9 @@ class Lockstep:
         if self.problem.fit_intercept and self.anchors.held:
             self.anchors.prepare(fits)
             for i, fit in enumerate(fits):
-                corner, cross = self.anchors.intercept_metric(int(fit))
-                lean[i] = values.grad_intercept[i] @ follow_of(corner, cross)
+                known = self.anchors.intercept_metric(int(fit))
+                if known is not None:
+                    lean[i] = values.grad_intercept[i] @ follow_of(*known)
         return lean
 
     def _slow_sets(
