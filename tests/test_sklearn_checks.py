@@ -6,9 +6,25 @@ import pytest
 import sklearn_suite
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from distreg import ElasticNet, ElasticNetCV, Lasso, LassoCV, Ridge, RidgeCV
+from distreg import (
+    ElasticNet,
+    ElasticNetCV,
+    Lasso,
+    LassoCV,
+    LinearSVC,
+    LinearSVCCV,
+    LogisticRegression,
+    LogisticRegressionCV,
+    PoissonRegressor,
+    PoissonRegressorCV,
+    Ridge,
+    RidgeCV,
+)
 
 ESTIMATORS = [Ridge(), Lasso(), ElasticNet(), RidgeCV(), LassoCV(), ElasticNetCV()]
+ESTIMATORS += [LogisticRegression(), LinearSVC(), PoissonRegressor()]
+# few alphas for the time that it takes: there are 60 checks or so of each
+ESTIMATORS += [kind(n_alphas=5) for kind in (LogisticRegressionCV, LinearSVCCV, PoissonRegressorCV)]
 
 
 # scikit-learn skips a check with a warning where an optional setting is off

@@ -167,6 +167,7 @@ class Estimator(BaseEstimator):
             l1_ratio=self.l1_ratio_,
             target=fitted.target,
             fill=None if columns is not None or fill is None else fill,
+            classes=result.classes,
             info={
                 "estimator": type(self).__name__,
                 "n_samples": int(result.n_samples),

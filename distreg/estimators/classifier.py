@@ -13,15 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 from distreg.data.dataset import Dataset
 from distreg.estimators import checks
 from distreg.estimators.base import Estimator
-from distreg.estimators.inputs import Given, as_dataset, as_features, is_dask
+from distreg.estimators.inputs import Given, as_dataset, as_features
 from distreg.estimators.labels import check_labels, class_array, distinct, label_codes, lazy_codes
 from distreg.estimators.scoring import accuracy
 from distreg.estimators.search import CrossValidated
 from distreg.estimators.weights import check_class_weight, class_factors, with_class_weights
 from distreg.exceptions import InputError
+from distreg.modelinput import by_row
 from distreg.passes import PassRunner
 
-__all__ = ["Classifier", "ClassifierSearch", "by_row"]
+__all__ = ["Classifier", "ClassifierSearch"]
 
 
 class Classifier(ClassifierMixin, Estimator):
@@ -58,10 +59,14 @@ class Classifier(ClassifierMixin, Estimator):
         Returns
         -------
         (n_samples,) array
-            A lazy Dask array for a Dask collection, else a NumPy array.
+            A lazy Dask array for a Dask collection, else a NumPy array. With ``missing="drop"`` a
+            row with a missing value has NaN among floats, else None among Python objects.
         """
-        decision = self.decision_function(X)
-        return by_row(_labels, decision, self.classes_, dtype=self.classes_.dtype)
+        decision, labels = self.decision_function(X), self.classes_
+        columns = self.model_.columns
+        if columns is not None and columns.missing == "drop" and labels.dtype.kind != "f":
+            labels = labels.astype(object)
+        return by_row(partial(_labels, labels=labels), decision, labels.dtype)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy: the weighted share of rows whose label is predicted.
@@ -77,7 +82,7 @@ class Classifier(ClassifierMixin, Estimator):
         float
             Between 0 and 1.
         """
-        codes = by_row(_codes, self.decision_function(X))
+        codes = by_row(_codes, self.decision_function(X), np.float64)
         return accuracy(codes, lazy_codes(y, self.classes_.tolist()), sample_weight)
 
     def __sklearn_tags__(self) -> Any:
@@ -125,34 +130,6 @@ class ClassifierSearch(CrossValidated, Classifier):
         return splitter.split(codes, codes)
 
 
-def by_row(
-    function: Any, decision: Any, *arguments: Any, dtype: Any = np.float64, n_columns: int = 0
-) -> Any:
-    """What `function` makes of each row of decisions, lazily for a Dask array.
-
-    Parameters
-    ----------
-    function : callable
-        Decisions (n,) or (n, n_classes) and `arguments` -> (n,), or (n, n_columns).
-    decision : array or Dask array
-    n_columns : int
-        0 for one value a row.
-    """
-    if not is_dask(decision):
-        return function(decision, *arguments)
-    flat = decision[:, None] if decision.ndim == 1 else decision
-    shape = {"drop_axis": 1} if n_columns == 0 else {"chunks": (flat.chunks[0], (n_columns,))}
-    meta = np.empty((0,) * (2 if n_columns else 1), dtype=dtype)
-    narrow = decision.ndim == 1
-    return flat.map_blocks(
-        partial(_on_rows, function, narrow), *arguments, dtype=dtype, meta=meta, **shape
-    )
-
-
-def _on_rows(function: Any, narrow: bool, decision: np.ndarray, *arguments: Any) -> Any:
-    return function(decision[:, 0] if narrow else decision, *arguments)
-
-
 def _codes(decision: np.ndarray) -> np.ndarray:
     """Classes predicted, (n,) floats; NaN where there is no prediction."""
     several = decision.ndim == 2
@@ -161,15 +138,11 @@ def _codes(decision: np.ndarray) -> np.ndarray:
     return np.where(nothing, np.nan, codes.astype(np.float64))
 
 
-def _labels(decision: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Labels predicted, (n,); NaN or, for labels that are no floats, None without a prediction."""
+def _labels(decision: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Labels predicted, (n,); NaN among floats, else None, where there is no prediction."""
     codes = _codes(decision)
     nothing = np.isnan(codes)
-    if not nothing.any():
-        return classes[codes.astype(np.intp)]
-    is_float = classes.dtype.kind == "f"
-    labels = (classes if is_float else classes.astype(object)).take(
-        np.where(nothing, 0, codes).astype(np.intp)
-    )
-    labels[nothing] = np.nan if is_float else None
-    return labels
+    found = labels.take(np.where(nothing, 0, codes).astype(np.intp))
+    if nothing.any():
+        found[nothing] = np.nan if labels.dtype.kind == "f" else None
+    return found

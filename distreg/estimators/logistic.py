@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from distreg.data.dataset import Dataset
-from distreg.estimators.classifier import Classifier, ClassifierSearch, by_row
+from distreg.estimators.classifier import Classifier, ClassifierSearch
 from distreg.estimators.docs import documented
+from distreg.estimators.inputs import as_features
 from distreg.estimators.single import Single
+from distreg.modelinput import by_row
 
 __all__ = ["LogisticRegression", "LogisticRegressionCV"]
 
@@ -29,7 +32,8 @@ class _Logistic(Classifier):
         (n_samples, n_classes) array
             In the order of `classes_`. A lazy Dask array for a Dask collection.
         """
-        return np.exp(self.predict_log_proba(X))
+        check_is_fitted(self)
+        return self.model_.predict_proba(as_features(self, X))
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities, which do not vanish where these do.
@@ -42,7 +46,7 @@ class _Logistic(Classifier):
         -------
         (n_samples, n_classes) array
         """
-        return by_row(_log_proba, self.decision_function(X), n_columns=self.classes_.size)
+        return by_row(_log_proba, self.decision_function(X), np.float64, self.classes_.size)
 
     def _loss(self, dataset: Dataset) -> str:
         return "logistic" if len(dataset.classes or ()) == 2 else "multinomial"
@@ -61,7 +65,7 @@ class LogisticRegression(Single, _Logistic):
     Parameters
     ----------
     alpha : float
-        Strength of the penalty.
+        Strength of the penalty; 0 is none.
     l1_ratio : float
         Share of the L1 penalty: 0 is L2 (the default, as in scikit-learn), 1 is L1.
     {class_weight}

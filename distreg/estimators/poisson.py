@@ -85,7 +85,7 @@ class PoissonRegressor(Single, _Poisson):
     Parameters
     ----------
     alpha : float
-        Strength of the penalty.
+        Strength of the penalty; 0 is none.
     l1_ratio : float
         Share of the L1 penalty: 0 is L2 (the default, as in scikit-learn), 1 is L1.
     {common_glm}

@@ -34,7 +34,7 @@ class LinearSVC(Single, _SquaredHinge):
     Parameters
     ----------
     alpha : float
-        Strength of the penalty.
+        Strength of the penalty; 0 is none.
     l1_ratio : float
         Share of the L1 penalty: 0 is L2 (the default, as in scikit-learn), 1 is L1.
     {class_weight}
