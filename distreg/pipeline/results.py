@@ -46,7 +46,7 @@ def make_models(
     return {
         summary.label: LinearModel(
             coef=summary.coef,
-            intercept=summary.intercept if summary.intercept.ndim else float(summary.intercept),
+            intercept=summary.intercept,
             feature_names=result.feature_names,
             columns=columns,
             loss=config.model.loss,
@@ -55,6 +55,7 @@ def make_models(
             target=config.data.target,
             fill=fill,
             info=_info(config, dataset, result, summary),
+            classes=dataset.classes,
         )
         for summary in summaries
     }
