@@ -228,8 +228,9 @@ def test_plan(cli: Cli, pipeline: Path) -> None:
 
 
 def test_too_few_passes_end_with_3(cli: Cli, pipeline: Path) -> None:
-    # a sample that holds all rows would be solved to the end
-    done = cli("run", pipeline, "--set", "model.max_passes=2", "--set", "model.tol=1e-300")
+    settings = ("max_passes=2", "tol=1e-300", "n_alphas=3", "penalties=l1")
+    short = [part for s in settings for part in ("--set", f"model.{s}")]
+    done = cli("run", pipeline, *short)
     assert done.exit_code == 3, done.output
     assert "NOT all" in done.stdout
     assert "model.max_passes" in done.stdout
