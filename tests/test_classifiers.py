@@ -338,6 +338,25 @@ def test_every_kind_of_input_gives_the_same_answer(estimator, kind):
         assert model.score(given, target) == pytest.approx(expected.score(X2, y), abs=1e-15)
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_class_weights_of_files(kind, tmp_path, monkeypatch):
+    # slices of row groups, which are decoded once for all of them
+    monkeypatch.setattr("distreg.data.parquet.BLOCK_BYTES", 1_000)
+    frame = frame_of(X2).assign(target=np.array(["a", "b"])[Y2], weight=W2)
+    path = tmp_path / f"data.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path, row_group_size=40)
+    data = distreg.read_dataset(path, target="target", weight="weight", classes=True)
+    streamed = [getattr(recipe, "stream_key", None) is not None for recipe in data.recipes]
+    assert all(streamed) == (kind == "parquet")
+    model = LogisticRegression(alpha=0.02, class_weight="balanced").fit(data)
+    expected = LogisticRegression(alpha=0.02, class_weight="balanced")
+    expected.fit(X2, np.array(["a", "b"])[Y2], W2)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("X", "y", "weight"), [(X2, Y2, W2), (X3, Y3, W3)], ids=["two", "three"])
 def test_dask_predictions_are_lazy_and_equal_those_in_memory(X, y, weight):
     def refuse(*args, **kwargs):

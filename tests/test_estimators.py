@@ -142,6 +142,7 @@ def test_fitted_attributes(estimator):
     assert model.n_iter_ >= 1
     assert model.status_ == "converged"
     assert 0 <= model.dual_gap_ < 1e-6 * np.var(y)
+    assert 0 <= model.kkt_violation_ < 1e-6
     assert not hasattr(model, "feature_names_in_")
     np.testing.assert_array_equal(model.model_.coef, model.coef_)
     np.testing.assert_array_equal(model.model_.predict(X), model.predict(X))
