@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distreg.result import CVResult
 from distreg.exceptions import InputError
+from distreg.result import CVResult
 
 __all__ = ["RULES", "Selected", "select"]
 

@@ -17,13 +17,13 @@ import numpy as np
 from scipy import sparse
 
 from distreg.cv import cross_validate
-from distreg.result import CVResult
 from distreg.data.arrays import from_arrays
 from distreg.data.block import Block, Group
 from distreg.data.dataset import Dataset
 from distreg.data.folds import make_cells
 from distreg.options import PathOptions
 from distreg.passes import PassRunner
+from distreg.result import CVResult
 
 Array = np.ndarray
 

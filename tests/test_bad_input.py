@@ -20,13 +20,13 @@ from problems import Case, dataset, fit
 from scipy import sparse
 
 from distreg.cv import cross_validate
-from distreg.result import CVResult
 from distreg.data.arrays import from_arrays
 from distreg.data.folds import KFold, check_cv, make_cells
 from distreg.estimators import ElasticNet, ElasticNetCV, Lasso, Ridge
 from distreg.exceptions import DataError, IllConditionedWarning, InputError
 from distreg.options import PathOptions
 from distreg.passes import PassRunner
+from distreg.result import CVResult
 
 N, P = 60, 4
 ALPHAS = np.array([0.3, 0.03])

@@ -16,7 +16,6 @@ from problems import Case, dataset, fit, named_cases
 
 from distreg.cluster import open_cluster
 from distreg.cv import cross_validate
-from distreg.result import CVResult
 from distreg.data.folds import (
     GivenFolds,
     KFold,
@@ -28,6 +27,7 @@ from distreg.data.folds import (
 from distreg.exceptions import DataError
 from distreg.options import PathOptions
 from distreg.passes import PassRunner, single_threaded_blas
+from distreg.result import CVResult
 
 CASES = {case.name: case for case in named_cases()}
 OPTIONS = {"l1_ratios": (1.0, 0.5, 0.0), "n_alphas": 8}
