@@ -20,6 +20,7 @@ import pandas as pd
 
 import distreg
 from distreg.data.columns import Columns
+from distreg.data.rows import as_float_vector
 from distreg.data.vectors import MISSING_LEVEL
 from distreg.exceptions import InputError
 from distreg.model import LinearModel
@@ -94,6 +95,9 @@ def save_model(
     mlflow_model = Model() if mlflow_model is None else mlflow_model
     mlflow_model.signature = signature or make_signature(model, input_example)
     example = make_input_example(model) if input_example is None else input_example
+    offset = offset_name(model)
+    if isinstance(example, pd.DataFrame) and offset is not None and offset not in example:
+        example = example.assign(**{offset: 0.0})
     if metadata is not None:
         mlflow_model.metadata = dict(metadata)
     with warnings.catch_warnings():
@@ -198,9 +202,27 @@ class _PyfuncModel:
         self._model = model
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> np.ndarray:
-        """Predict; `params` is MLflow's and not used."""
-        prediction: np.ndarray = self._model.predict(data)
-        return prediction
+        """Predict numbers, expected counts or labels; another method if `params` names one."""
+        model, known = self._model, methods_of(self._model)
+        method = str((params or {}).get("method", "predict"))
+        if method not in known:
+            raise InputError(
+                f"method={method!r}: a model with loss {model.loss} has {', '.join(known)}."
+            )
+        answer: np.ndarray = getattr(model, method)(data, offset=self._offset(data))
+        return answer
+
+    def _offset(self, data: Any) -> np.ndarray | None:
+        """The offset's column of a table, if the model was fitted with one."""
+        name = offset_name(self._model)
+        if name is None:
+            return None
+        if name not in data:
+            raise InputError(
+                f"The model was fitted with the offset {name!r}, which the table lacks. Add the "
+                "column; 0 is no offset."
+            )
+        return as_float_vector(data[name], name)
 
     def get_raw_model(self) -> LinearModel:
         """The model itself."""
@@ -212,26 +234,46 @@ def make_signature(model: LinearModel, example: Any = None) -> ModelSignature:
 
     Numeric columns have the types of `example`. Without one they are ``Any``, which leaves the
     check to `LinearModel.predict`: MLflow refuses 64-bit integers for a ``double`` column, and one
-    with a gap for a ``long`` one. A model fitted on a plain array takes an array.
+    with a gap for a ``long`` one. The offset of a fit is a column too. A model fitted on a plain
+    array takes an array, and has no offset. Losses other than the squared one have the parameter
+    "method": predict, linear_predictor, or predict_proba where there are probabilities.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
     if model.columns is None:
         inputs = Schema([TensorSpec(np.dtype(np.float64), (-1, model.n_features))])
     else:
         columns = model.columns
         frame = example if isinstance(example, pd.DataFrame) else None
-        kinds: dict[str, Any] = {
-            name: _numeric_kind(frame, name) or AnyType() for name in columns.numeric
-        }
+        offset = offset_name(model)
+        numeric = [*columns.numeric, *([] if offset is None else [offset])]
+        kinds: dict[str, Any] = {name: _numeric_kind(frame, name) or AnyType() for name in numeric}
         for name in columns.categorical:
             kind = level_kind(columns, name)
             # a number with gaps has another type than one without
             gaps = kind != "string" and columns.missing != "error"
             kinds[name] = AnyType() if gaps else kind
         inputs = Schema([ColSpec(kind, name=name) for name, kind in kinds.items()])
-    return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float64), (-1,))]))
+    output = np.dtype(np.float64) if model.label_dtype is None else model.label_dtype
+    outputs = Schema([TensorSpec(np.dtype(str) if output.kind == "U" else output, (-1,))])
+    if len(methods_of(model)) == 1:
+        return ModelSignature(inputs, outputs)
+    return ModelSignature(inputs, outputs, ParamSchema([ParamSpec("method", "string", "predict")]))
+
+
+def methods_of(model: LinearModel) -> tuple[str, ...]:
+    """What MLflow can ask of a model."""
+    if model.loss == "squared":
+        return ("predict",)
+    more = ("predict_proba",) if model.has_probabilities else ()
+    return ("predict", "linear_predictor", *more)
+
+
+def offset_name(model: LinearModel) -> str | None:
+    """Column of a table that holds the offset, for a model that was fitted with one."""
+    name = model.info.get("offset")
+    return None if name is None or model.columns is None else str(name)
 
 
 def make_input_example(model: LinearModel) -> Any:
@@ -242,6 +284,8 @@ def make_input_example(model: LinearModel) -> Any:
     numeric = columns.fill or (0.0,) * len(columns.numeric)
     row: dict[str, Any] = dict(zip(columns.numeric, numeric, strict=True))
     row |= {name: next(iter(columns.levels[name]), "") for name in columns.categorical}
+    offset = offset_name(model)
+    row |= {} if offset is None or offset in row else {offset: 0.0}
     return pd.DataFrame([row])
 
 

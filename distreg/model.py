@@ -103,6 +103,24 @@ class LinearModel:
         """Number of coefficients that are not zero, of all classes together."""
         return int(np.count_nonzero(self.coef))
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether there is `predict_proba`."""
+        return self.loss in ("logistic", "multinomial")
+
+    @property
+    def label_dtype(self) -> np.dtype[Any] | None:
+        """Type of predicted labels; None without classes."""
+        if self.classes is None:
+            return None
+        kinds = {type(label) for label in self.classes}
+        if kinds == {float}:
+            return np.dtype(np.float64)
+        drops = self.columns is not None and self.columns.missing == "drop"
+        found = np.array(self.classes).dtype
+        # integers that no type of NumPy holds would become floats
+        return np.dtype(object) if drops or len(kinds) > 1 or found.kind == "f" else found
+
     def linear_predictor(self, X: Any, offset: Any = None) -> Any:
         """``X coef + intercept + offset``.
 
@@ -158,10 +176,15 @@ class LinearModel:
             holds Python objects, as that of such a model always does. A lazy Dask array when X is a
             Dask collection, with the same bits.
         """
-        eta = self.linear_predictor(X, offset)
-        if self.classes is None:
-            return eta if self.loss == "squared" else by_row(self._mean, eta, np.float64)
-        return by_row(self._labels, eta, self._label_dtype)
+        return self.response(self.linear_predictor(X, offset))
+
+    def response(self, eta: Any) -> Any:
+        """What linear predictors predict: `predict` is this of `linear_predictor`."""
+        if self.loss == "squared":
+            return eta
+        if self.label_dtype is None:
+            return by_row(self._mean, eta, np.float64)
+        return by_row(self._labels, eta, self.label_dtype)
 
     def predict_proba(self, X: Any, offset: Any = None) -> Any:
         """Probabilities of the classes, for the losses logistic and multinomial.
@@ -176,14 +199,16 @@ class LinearModel:
             In the order of `classes`; NaN for a row without a prediction. A lazy Dask array when X
             is a Dask collection, with the same bits.
         """
-        if self.classes is None or self.loss not in ("logistic", "multinomial"):
+        return self.probabilities(self.linear_predictor(X, offset))
+
+    def probabilities(self, eta: Any) -> Any:
+        """Probabilities of linear predictors: `predict_proba` is this of `linear_predictor`."""
+        if not self.has_probabilities:
             raise InputError(
                 f"predict_proba: a model with loss {self.loss} has no probabilities, only those "
                 "with loss logistic or multinomial have. Use predict or linear_predictor."
             )
-        return by_row(
-            self._probabilities, self.linear_predictor(X, offset), np.float64, len(self.classes)
-        )
+        return by_row(self._probabilities, eta, np.float64, len(self.classes or ()))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to the folder `path`, all of it or nothing; a model there is replaced."""
@@ -271,23 +296,12 @@ class LinearModel:
         # not 1 - p, which has no digits left where p is almost 1
         return np.column_stack([self._mean(-eta), self._mean(eta)])
 
-    @property
-    def _label_dtype(self) -> np.dtype[Any]:
-        """Type of predicted labels."""
-        kinds = {type(label) for label in self.classes or ()}
-        if kinds == {float}:
-            return np.dtype(np.float64)
-        drops = self.columns is not None and self.columns.missing == "drop"
-        found = np.array(self.classes).dtype
-        # integers that no type of NumPy holds would become floats
-        return np.dtype(object) if drops or len(kinds) > 1 or found.kind == "f" else found
-
     def _labels(self, eta: np.ndarray) -> np.ndarray:
         """Labels of the classes that linear predictors speak for."""
         several = eta.ndim == 2
         codes = eta.argmax(axis=1) if several else (eta > 0.0).astype(np.intp)
         nothing = np.isnan(eta).any(axis=1) if several else np.isnan(eta)
-        dtype = self._label_dtype
+        dtype = self.label_dtype or np.dtype(object)
         if nothing.any() and dtype.kind != "f":
             dtype = np.dtype(object)
         classes = np.empty(len(self.classes or ()), dtype=dtype)

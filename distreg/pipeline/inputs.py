@@ -53,7 +53,7 @@ def _parquet_blocks(
     wanted = list(dict.fromkeys([*needed, *keep]))
     n_rows = max(1_000, min(65_536, BLOCK_BYTES // (8 * max(len(needed), 1))))
     with pq.ParquetFile(stream) as parquet:
-        _check_columns(file, wanted, parquet.schema_arrow.names)
+        _check_columns(file, wanted, parquet.schema_arrow.names, model)
         for batch in parquet.iter_batches(batch_size=n_rows, columns=wanted):
             table = pa.Table.from_batches([batch])
             yield model, table.select(needed), table.select(list(keep))
@@ -68,7 +68,7 @@ def _csv_blocks(
     if header is None:  # a part without content
         return
     names, delimiter, offset = header
-    _check_columns(file, [*needed, *keep], names)
+    _check_columns(file, [*needed, *keep], names, model)
     categorical = () if model.columns is None else model.columns.categorical
     reader = _text_model(model)
     for text in text_pieces(stream, offset, file):
@@ -130,7 +130,9 @@ def _kept(
     return table
 
 
-def _check_columns(file: FileRef, wanted: Sequence[str], names: Sequence[str]) -> None:
+def _check_columns(
+    file: FileRef, wanted: Sequence[str], names: Sequence[str], model: LinearModel
+) -> None:
     """Name all missing columns at once."""
     missing = [name for name in dict.fromkeys(wanted) if name not in names]
     if missing:
@@ -138,6 +140,9 @@ def _check_columns(file: FileRef, wanted: Sequence[str], names: Sequence[str]) -
         hint = f"; did you mean {close[0]!r} for {missing[0]!r}?" if close else ""
         shown = ", ".join(repr(name) for name in missing[:10])
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        offset = model.info.get("offset")
+        if offset in missing:
+            hint += f". {offset!r} is the offset of the fit: add the column (0 is no offset)"
         raise DataError(
             f"{file.path}: lacks {len(missing)} of the needed columns: {shown}{more}{hint}"
         )

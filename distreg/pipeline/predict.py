@@ -20,11 +20,14 @@ from distreg.pipeline.inputs import find_files, read_blocks
 
 __all__ = ["predict_file"]
 
-PREDICTION = "prediction"
+PREDICTION, PROBABILITY = "prediction", "probability_"
 
 
 def predict_file(model_path: Path, data: str, out: Path, *, keep: Sequence[str] = ()) -> int:
     """Write the predictions for the rows of `data`, in their order.
+
+    The column "prediction" holds numbers, expected counts or labels; "probability_LABEL" the
+    probability of each class where the loss has probabilities.
 
     Parameters
     ----------
@@ -55,8 +58,9 @@ def predict_file(model_path: Path, data: str, out: Path, *, keep: Sequence[str] 
     existing = [file.path for file in files if out.exists() and os.path.exists(file.path)]
     if any(os.path.samefile(out, path) for path in existing):
         raise ConfigError(f"--out {out}: is the data file itself; give another name")
-    if PREDICTION in keep:
-        raise ConfigError(f"--keep: the name {PREDICTION} is taken by the result")
+    taken = [name for name in (PREDICTION, *_probability_names(model)) if name in keep]
+    if taken:
+        raise ConfigError(f"--keep: the name {taken[0]} is taken by the result")
     draft = out.with_name(f".{out.name}.new-{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -81,22 +85,37 @@ def _predicted(model: LinearModel, files: list[FileRef], keep: list[str]) -> Ite
         row = 0
         for reader, table, kept in read_blocks(model, file, keep):
             try:
-                values = reader.predict(table) + _offset(model, table)
+                eta = reader.linear_predictor(table, _offset(model, table))
             except InputError as error:
                 raise DataError(f"{file.path}, block from row {row} on: {error}") from None
             # a table without columns has no rows: the predictions come first
-            whole = pa.table({PREDICTION: values})
+            whole = _answers(model, eta)
             for name in reversed(keep):
                 whole = whole.add_column(0, kept.schema.field(name), kept.column(name))
             yield whole
             row += table.num_rows
 
 
-def _offset(model: LinearModel, table: pa.Table) -> np.ndarray | float:
-    """What the offset column adds; 0 without one."""
+def _answers(model: LinearModel, eta: np.ndarray) -> pa.Table:
+    """The columns of the result."""
+    kind = None if model.classes is None else pa.array(model.classes).type
+    columns: dict[str, Any] = {PREDICTION: pa.array(model.response(eta), type=kind)}
+    if model.has_probabilities:
+        columns |= zip(_probability_names(model), model.probabilities(eta).T, strict=True)
+    return pa.table(columns)
+
+
+def _probability_names(model: LinearModel) -> list[str]:
+    """A column for each class of a model with probabilities."""
+    labels = model.classes if model.has_probabilities else None
+    return [f"{PROBABILITY}{label}" for label in labels or ()]
+
+
+def _offset(model: LinearModel, table: pa.Table) -> np.ndarray | None:
+    """What the offset column adds, if there is one."""
     name = model.info.get("offset")
     if name is None:
-        return 0.0
+        return None
     values = np.empty(table.num_rows)
     fill_numeric(values, table.column(str(name)), str(name), feature=False)
     if not np.isfinite(values).all():
