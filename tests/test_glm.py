@@ -358,3 +358,20 @@ def test_test_rows_are_scored_and_not_learned_from(loss: str) -> None:
     )
     label = eta.argmax(axis=1) if loss == "multinomial" else eta > 0
     assert scores["accuracy"] == pytest.approx(float(rows @ (label == y[held]) / rows.sum()))
+
+
+def test_folds_that_share_one_curvature_reach_the_same_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, y, s = draw("logistic", 23, 3000, 12)
+    monkeypatch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 300)
+    test = TestSplit(0.2, 1, "random")
+    options: dict[str, Any] = {"weight": s, "test": test, "l1_ratios": (1.0, 0.5), "tol": 1e-8}
+    apart = fit("logistic", X, y, **options)
+    monkeypatch.setattr("distreg.glm.problem.CURVATURE_BYTES", 0)
+    joined = fit("logistic", X, y, **options)
+    assert apart.converged
+    assert joined.converged
+    for one, other in zip(apart.paths, joined.paths, strict=True):
+        np.testing.assert_allclose(one.objective, other.objective, rtol=1e-7)
+    np.testing.assert_allclose(apart.cv_mean, joined.cv_mean, rtol=1e-5)

@@ -52,6 +52,7 @@ class Anchors:
         self.problem, self.fits = problem, fits
         self.held: list[Anchor] = []
         self.own: set[int] = set()
+        self._before: list[Anchor] = []
         self._n_threads, self._n_anchors = n_threads, n_anchors
         self._metrics: dict[tuple[int, int], Metric] = {}
         self._length = np.zeros(fits.shape[1:])
@@ -63,15 +64,17 @@ class Anchors:
             for fit, found in zip(fits, curvature, strict=True)
         ]
         renewed = {anchor.s for anchor in new}
+        self._before = self.held
         self.held = [anchor for anchor in self.held if anchor.s not in renewed] + new
         self._metrics = {}
 
     def drop(self, fits: np.ndarray) -> None:
-        """Forget the curvature at points that nobody moves to: it is a bad guide."""
+        """Go back to the former curvature where nobody moves to the point of the new one."""
         refused = {self.fits.of(int(fit)) for fit in fits}
         if refused:
-            self.held = [a for a in self.held if (a.s, a.path, a.index) not in refused]
-            self._metrics = {}
+            kept = [a for a in self.held if (a.s, a.path, a.index) not in refused]
+            former = [a for a in self._before if (a.s, a.path, a.index) in refused]
+            self.held, self._metrics = kept + former, {}
 
     def choose(self, fits: np.ndarray, trial: np.ndarray) -> np.ndarray:
         """Fits spread over the range that is being worked on, of the full data.

@@ -14,6 +14,7 @@ from distreg.glm.anchors import Anchors
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
 from distreg.glm.metric import Metric, follow_of
 from distreg.glm.null import NullModels
+from distreg.glm.problem import joined_cells
 from distreg.solvers.newton import newton_step
 
 __all__ = ["Lockstep", "Tolerance"]
@@ -95,6 +96,7 @@ class Lockstep:
         self._size = float(np.max(self.problem.loss.curvature(np.array([1.0]), eta)))
         self._promised = np.zeros(n)
         self._asked = np.empty(0, dtype=np.int64)
+        self._cell_of = joined_cells(self.problem, self.fits.shape[1] * n_anchors)
         self._damping = np.ones(n)
         self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
 
@@ -181,7 +183,7 @@ class Lockstep:
             hessian = damping * hessian
             # rows that the model leaves out of the curvature may count again after the step
             hessian[np.diag_indices_from(hessian)] += (damping - 1.0) * LEVENBERG * self._size
-        new = newton_step(hessian, profiled, coef, lasso, ridge, usable)
+        new = newton_step(hessian, profiled, coef, lasso, ridge, usable, self._size)
         move = new - coef
         intercept_move = np.zeros(self.problem.n_classes)
         if own is not None and follow is not None:
@@ -195,10 +197,6 @@ class Lockstep:
 
     def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False) -> Evaluation:
         """Evaluate the trial points of `fits` (ascending), and keep the anchors' curvature."""
-        cells = np.arange(len(self.problem.role))
-        cell_of = np.where(
-            self.problem.sets[0].cells, np.cumsum(self.problem.sets[0].cells) - 1, -1
-        )
         request = request_of(
             self.problem,
             self._sets[fits],
@@ -206,7 +204,7 @@ class Lockstep:
             self._trial_intercept[fits],
             np.searchsorted(fits, anchors),
             self._features,
-            cell_of[cells],
+            self._cell_of,
             by_cell,
         )
         found = self._evaluate(request)
@@ -239,7 +237,7 @@ class Lockstep:
         columns.violation[taken], columns.gap[taken] = violation[accept], gap[accept]
         columns.scores.put(taken, values.scores, np.flatnonzero(accept))
         moved = taken[self._promised[taken] < 0.0]
-        self._damping[moved] = np.maximum(1.0, self._damping[moved] / 4.0)
+        self._damping[moved] = np.maximum(1.0, self._damping[moved] / 2.0)
         self._damping[fits[~accept]] *= 4.0
         self.anchors.drop(np.intersect1d(fits[~accept], self._asked))
         self._adopt(fits)

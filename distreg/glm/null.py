@@ -141,7 +141,7 @@ def alpha_grid(
     n_alphas : int
     alpha_min_ratio : float or None
         Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2 (less where
-        the L2 part at the first alpha exceeds the curvature); for a pure L2 penalty 1e-8 and 1e-6.
+        the L2 part at the first alpha exceeds the curvature); for a pure L2 penalty 1e-7 and 1e-6.
     curvature : float
         Of the loss at the null model: what an L2 strength is to be compared with.
     many_rows : bool
@@ -151,7 +151,7 @@ def alpha_grid(
     size = np.abs(grad).max(axis=0, initial=0.0)[inside]
     if l1_ratio == 0.0:
         strength = size / penalty.l2[inside] / SMALLEST_L1_RATIO
-        lowest = 1e-8 if many_rows else 1e-6
+        lowest = 1e-7 if many_rows else 1e-6
     else:
         strength = size / penalty.l1[inside] / max(l1_ratio, SMALLEST_L1_RATIO)
         lowest = 1e-4 if many_rows else 1e-2

@@ -14,7 +14,10 @@ from distreg.options import PathOptions
 from distreg.penalties import Penalty, normalised_factor
 from distreg.summary import DataSummary, TrainingSummary
 
-__all__ = ["Fits", "Problem", "TrainingSet", "make_problem"]
+__all__ = ["Fits", "Problem", "TrainingSet", "joined_cells", "make_problem"]
+
+CURVATURE_BYTES = 256_000_000
+"""Curvature that a task may hold; beyond it all folds share one."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,18 @@ def _training_set(
     penalty = Penalty.of(factor, of.sd, of.scale, options.standardize)
     origin = of.mean if options.fit_intercept else np.zeros_like(of.mean)
     return TrainingSet(mask, of, penalty, origin)
+
+
+def joined_cells(problem: Problem, n_anchors: int) -> np.ndarray:
+    """Cells that share a curvature: each its own, or one for all where that takes too much memory.
+
+    One curvature for all folds is nearly as good when a fold holds many rows for each feature; test
+    rows have none (-1). Returns (n_cells,) int array.
+    """
+    full = problem.sets[0].cells
+    width = problem.n_classes * problem.n_features
+    apart = 8 * n_anchors * int(full.sum()) * width**2 <= CURVATURE_BYTES
+    return np.where(full, np.cumsum(full) - 1 if apart else 0, -1)
 
 
 def roles(cells: Cells) -> np.ndarray:

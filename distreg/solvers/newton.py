@@ -19,7 +19,8 @@ from distreg.solvers.descent import descend_from
 __all__ = ["newton_step"]
 
 FLOOR = 1e-12
-"""Smallest curvature of a feature beside the largest: a saturated model has next to none."""
+"""Smallest curvature of a feature beside the largest, or the null model's: a saturated model has
+next to none."""
 
 
 def newton_step(
@@ -29,6 +30,7 @@ def newton_step(
     lasso: np.ndarray,
     ridge: np.ndarray,
     usable: np.ndarray,
+    size: float,
 ) -> np.ndarray:
     """Return the minimum of the quadratic model, (p,); features that are not usable stay 0.
 
@@ -42,10 +44,12 @@ def newton_step(
         Where the model was made.
     lasso, ridge : (p,) arrays
     usable : (p,) bool array
+    size : float
+        What a curvature is to be compared with: rounding errors are a tiny part of it.
     """
-    diagonal = np.diagonal(hessian).copy()
-    largest = float(diagonal.max(initial=0.0))
-    floor = FLOOR * (largest if largest > 0.0 else 1.0)
+    # profiling the intercepts leaves rounding errors of either sign where there is no curvature
+    diagonal = np.maximum(np.diagonal(hessian), 0.0)
+    floor = FLOOR * max(float(diagonal.max(initial=0.0)), size)
     lift = np.where(diagonal < floor, floor, 0.0)
     root = np.sqrt(diagonal + lift)
     # features of unit curvature
