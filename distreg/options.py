@@ -27,8 +27,8 @@ class PathOptions:
         Size of the default grid.
     alpha_min_ratio : float, optional
         Last alpha of the default grid over its first; default 1e-4 with more rows than features,
-        else 1e-2 (1e-8 and 1e-6 for a pure L2 penalty, 1e-7 and 1e-6 for losses other than the squared;
-        less for an Elastic Net with a target of large units, see `alpha_grid`).
+        else 1e-2 (1e-8 and 1e-6 for a pure L2 penalty, with losses other than the squared 1e-7 and
+        1e-6; less for an Elastic Net with a target of large units, see `alpha_grid`).
     penalty_factor : (p,) array, optional
         Multiplies alpha for each feature, rescaled to sum to p; 0 is unpenalised. Default 1.
     standardize : bool
