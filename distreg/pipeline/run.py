@@ -41,7 +41,7 @@ from distreg.pipeline.output import CHECKPOINT, check_output, replace_folder
 from distreg.pipeline.plan import Plan, check_fits, make_plan
 from distreg.pipeline.results import make_models, write_results
 from distreg.pipeline.tracked import finish_tracking, start_tracking
-from distreg.report.summary import summarise
+from distreg.report.summary import PenaltySummary, summarise
 from distreg.report.tables import make_report
 from distreg.result import CVResult
 from distreg.secrets import mask
@@ -140,14 +140,7 @@ def run_pipeline(
         runner = PassRunner(
             client, n_threads=config.cluster.workers, progress=progress, checkpoint=checkpoint
         )
-        result = cross_validate(ready.dataset, ready.cells, ready.options, runner)
-        summaries = summarise(
-            result,
-            config.model.selection,
-            labels=list(config.model.l1_ratios),
-            target=config.data.target,
-        )
-        result, summaries = score_test_rows(ready.dataset, ready.cells, result, summaries, runner)
+        result, summaries = _fitted(config, ready, runner)
         report = make_report(result, summaries, _about(config, ready))
         models = make_models(config, ready.dataset, result, summaries)
         replace_folder(folder, lambda new: write_results(new, config, summaries, report, models))
@@ -157,6 +150,20 @@ def run_pipeline(
     status = DONE if tracked is None or not tracked.pending else TRACKING_PENDING
     status = status if result.converged else NOT_CERTIFIED
     return Outcome(report, folder, result, status, tracked)
+
+
+def _fitted(
+    config: PipelineConfig, ready: Prepared, runner: PassRunner
+) -> tuple[CVResult, tuple[PenaltySummary, ...]]:
+    """Every fit, and what was chosen and scored of each penalty."""
+    result = cross_validate(ready.dataset, ready.cells, ready.options, runner)
+    summaries = summarise(
+        result,
+        config.model.selection,
+        labels=list(config.model.l1_ratios),
+        target=config.data.target,
+    )
+    return score_test_rows(ready.dataset, ready.cells, result, summaries, runner)
 
 
 def _tracker(config: PipelineConfig, folder: Path) -> Tracker | None:
