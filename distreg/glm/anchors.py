@@ -10,9 +10,12 @@ import numpy as np
 
 from distreg.evaluation import Curvature
 from distreg.glm.metric import Metric, metric_of, mixed
-from distreg.glm.problem import Fits, Problem
+from distreg.glm.problem import Fits, Problem, joined_cells
 
 __all__ = ["Anchor", "Anchors"]
+
+OWN_BYTES = 256_000_000
+"""Curvature that a task may hold when every training set has anchors of its own."""
 
 FEW = 16
 """Columns that are left to the end have anchors each."""
@@ -54,6 +57,11 @@ class Anchors:
         self.own: set[int] = set()
         self._before: list[Anchor] = []
         self._n_threads, self._n_anchors = n_threads, n_anchors
+        width = problem.n_classes * problem.n_features
+        n_cells = int(joined_cells(problem, fits.shape[1] * n_anchors).max()) + 1
+        # folds may have anchors of their own where memory allows
+        most = 8 * fits.n_sets * fits.shape[1] * n_anchors * n_cells * width**2
+        self._many_fit = most <= OWN_BYTES
         self._metrics: dict[tuple[int, int], Metric] = {}
         self._length = np.zeros(fits.shape[1:])
 
@@ -88,7 +96,7 @@ class Anchors:
         trial : (F, C p) array
             Scaled coefficients of all fits.
         """
-        if fits.size <= FEW:
+        if fits.size <= FEW and self._many_fit:
             return fits
         sets, paths, index = np.unravel_index(fits, self.fits.shape)
         chosen = []
@@ -98,7 +106,7 @@ class Anchors:
             coef = trial[start : start + self.fits.shape[2]]
             self._length[path, 1:] = np.cumsum(np.linalg.norm(np.diff(coef, axis=0), axis=1))
             chosen.append(start + self._spread(int(path), first, last))
-            for s in self.own:
+            for s in self.own if self._many_fit else ():
                 own = index[(paths == path) & (sets == s)]
                 if own.size:
                     start = int(np.ravel_multi_index((s, int(path), 0), self.fits.shape))
