@@ -31,10 +31,10 @@ ENV HOME=/tmp/home \
     DO_NOT_TRACK=true \
     MLFLOW_DISABLE_TELEMETRY=true
 RUN useradd --system --uid 10001 --user-group --home-dir /tmp/home --no-create-home distreg \
- && mkdir -p /work/data /work/runs /work/mlflow \
- && chown -R 10001:10001 /work
-COPY pipelines /work/pipelines
-WORKDIR /work
+ && mkdir -p /srv/distreg/data /srv/distreg/runs /srv/distreg/mlflow \
+ && chown -R 10001:10001 /srv/distreg
+COPY pipelines /srv/distreg/pipelines
+WORKDIR /srv/distreg
 USER 10001:10001
 
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 CMD ["healthcheck"]

@@ -137,12 +137,12 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize("kind", LABELS)
-@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    ("kind", "n_classes"),
+    [(kind, n) for kind in LABELS for n in (2, 3) if n <= LABELS[kind].size],
+)
 def test_labels_of_every_kind(kind, n_classes):
     labels = np.sort(LABELS[kind][:n_classes])
-    if labels.size < n_classes:
-        pytest.skip("there are two booleans")
     X, codes, _ = (X2, Y2, W2) if n_classes == 2 else (X3, Y3, W3)
     expected = LogisticRegression(alpha=0.02).fit(X, codes)
     y = labels[codes]
