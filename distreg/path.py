@@ -12,7 +12,12 @@ from distreg.solvers.descent import descend_path
 from distreg.solvers.ridge import least_squares, ridge_path
 from distreg.training import TrainingMoments
 
-__all__ = ["PathResult", "alpha_grid", "fit_path"]
+__all__ = ["LOWEST", "PathResult", "RESOLUTION", "alpha_grid", "fit_path", "geometric_grid"]
+
+LOWEST, LOWEST_L2 = (1e-2, 1e-4), (1e-6, 1e-8)
+"""Last alpha over the first, with few rows and with more rows than features."""
+
+RESOLUTION = float(np.finfo(np.float64).resolution)
 
 SMALLEST_L1_RATIO = 1e-3
 """Stands in for l1_ratio = 0 in alpha_max, where no alpha makes all coefficients 0 (as glmnet)."""
@@ -100,21 +105,64 @@ def alpha_grid(
         pure L2 penalty 1e-8 and 1e-6.
     """
     null, grad = null_model(moments, penalty)
-    inside = penalty.penalised & (np.diagonal(moments.gram) > 0)
-    size, many_rows = np.abs(grad[inside]), moments.n_rows > moments.xty.size
-    resolution = float(np.finfo(np.float64).resolution)
+    if null == 0.0:
+        return np.full(n_alphas, RESOLUTION)
+    many_rows = moments.n_rows > moments.xty.size
+    usable = np.diagonal(moments.gram) > 0
+    return geometric_grid(
+        np.abs(grad),
+        penalty,
+        usable,
+        l1_ratio,
+        n_alphas,
+        alpha_min_ratio,
+        lowest=LOWEST_L2[many_rows] if l1_ratio == 0.0 else LOWEST[many_rows],
+        nothing=RESOLUTION * float(np.sqrt(moments.yty)),
+        unit=float(np.sqrt(2.0 * null)) if l1_ratio == 0.0 else 1.0,
+    )
+
+
+def geometric_grid(
+    grad: np.ndarray,
+    penalty: Penalty,
+    usable: np.ndarray,
+    l1_ratio: float,
+    n_alphas: int,
+    alpha_min_ratio: float | None,
+    *,
+    lowest: float,
+    nothing: float,
+    curvature: float = 1.0,
+    unit: float = 1.0,
+) -> np.ndarray:
+    """Grid from where the gradient sizes `grad` (p,) of the null model set all coefficients to 0.
+
+    Parameters
+    ----------
+    usable : (p,) bool array
+        Features that can be fitted.
+    lowest : float
+        Default of `alpha_min_ratio`; less where the L2 part at the first alpha is above
+        `curvature`.
+    nothing : float
+        Gradients up to this are rounding errors: any alpha gives the null model.
+    curvature : float
+        Of the loss: what an L2 strength is to be compared with.
+    unit : float
+        What the first alpha is divided by.
+    """
+    inside = penalty.penalised & usable
+    size = grad[inside]
     if l1_ratio == 0.0:
         strength = size / penalty.l2[inside] / SMALLEST_L1_RATIO
-        unit, lowest = np.sqrt(2.0 * null), (1e-8 if many_rows else 1e-6)
     else:
         strength = size / penalty.l1[inside] / max(l1_ratio, SMALLEST_L1_RATIO)
-        unit, lowest = 1.0, (1e-4 if many_rows else 1e-2)
-    largest = strength.max(initial=0.0)
-    if 0.0 < l1_ratio < 1.0 and inside.any():
-        lowest /= max(1.0, largest * (1.0 - l1_ratio) * float(np.median(penalty.l2[inside])))
-    if null == 0.0 or not largest > resolution * np.sqrt(moments.yty):
-        # nothing is left to explain: any alpha gives the null model
-        return np.full(n_alphas, resolution)
+    largest = float(strength.max(initial=0.0))
+    if not largest > nothing:
+        return np.full(n_alphas, RESOLUTION)
+    if 0.0 < l1_ratio < 1.0:
+        l2_strength = largest * (1.0 - l1_ratio) * float(np.median(penalty.l2[inside]))
+        lowest /= max(1.0, l2_strength / curvature)
     # a hair above, so that rounding leaves no coefficient of 1e-17 at the first alpha
     alpha_max = largest / unit * (1.0 + 8.0 * float(np.finfo(np.float64).eps))
     return np.asarray(np.geomspace(alpha_max, alpha_max * (alpha_min_ratio or lowest), n_alphas))

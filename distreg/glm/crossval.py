@@ -58,7 +58,7 @@ def cross_validate_glm(
         cost=replace(runner.cost),
         test=_test_scores(fitted, cells.test),
         loss=loss.name,
-        classes=getattr(dataset, "classes", None),
+        classes=dataset.classes,
         kkt_tolerance=KKT_TOLERANCE,
         fold_kkt_violation=violation.max(axis=0) if len(folds) else np.full((1, 1), np.nan),
     )

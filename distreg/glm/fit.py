@@ -56,7 +56,7 @@ def fit_columns(
     dataset: Dataset, cells: Cells, loss: Loss, options: PathOptions, runner: PassRunner
 ) -> Fitted:
     """Fit every training set, l1_ratio and alpha."""
-    n_classes = len(getattr(dataset, "classes", None) or ()) if loss.target == "classes" else 1
+    n_classes = len(dataset.classes or ()) if loss.target == "classes" else 1
     reduction = data_summary(
         dataset,
         cells,
@@ -133,24 +133,8 @@ def _begin(columns: Columns, nulls: NullModels) -> None:
 def _grids(problem: Problem, nulls: NullModels, options: PathOptions) -> np.ndarray:
     if options.alphas is not None:
         return np.array(as_grids(options))
-    full = problem.sets[0]
-    eta = nulls.intercept[:1] if problem.n_classes > 1 else nulls.intercept[:1, 0]
-    curvature = float(np.max(problem.loss.curvature(np.array([1.0]), eta)))
-    return np.array(
-        [
-            alpha_grid(
-                nulls.grad[0].reshape(problem.n_classes, -1),
-                full.penalty,
-                full.summary.usable,
-                ratio,
-                options.n_alphas,
-                options.alpha_min_ratio,
-                curvature=curvature,
-                many_rows=full.summary.n_rows > problem.n_features,
-            )
-            for ratio in options.l1_ratios
-        ]
-    )
+    rule = options.n_alphas, options.alpha_min_ratio
+    return np.array([alpha_grid(problem, nulls, ratio, *rule) for ratio in options.l1_ratios])
 
 
 def _fitted_nulls(
@@ -238,7 +222,8 @@ def _advance(
     full = every[: fits.size // fits.n_sets]
     if solved or fits.n_sets == 1:
         driver.start(every)
-        driver.advance(every, tolerance, n_passes)
+        # what the sample has solved need only be certified
+        driver.advance(every, tolerance, n_passes, anchors=not solved)
         return
     driver.start(full)
     used = driver.advance(full, tolerance, 1)

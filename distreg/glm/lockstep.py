@@ -13,7 +13,7 @@ from distreg.evaluation import Evaluate, Evaluation
 from distreg.glm.anchors import Anchors
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
 from distreg.glm.metric import Metric, follow_of
-from distreg.glm.null import NullModels
+from distreg.glm.null import NullModels, null_curvature
 from distreg.glm.problem import joined_cells
 from distreg.solvers.newton import newton_step
 
@@ -83,7 +83,6 @@ class Lockstep:
         n_anchors: int = 5,
     ) -> None:
         self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
-        self.n_evaluations = 0
         self._evaluate, self._nulls = evaluate, nulls
         self._unit, self._null = nulls.unit, nulls.objective
         self._n_threads = n_threads
@@ -92,8 +91,7 @@ class Lockstep:
         n = columns.fits.size
         self._trial = columns.coef.copy()
         self._trial_intercept = columns.intercept.copy()
-        eta = nulls.intercept[:1] if self.problem.n_classes > 1 else nulls.intercept[:1, 0]
-        self._size = float(np.max(self.problem.loss.curvature(np.array([1.0]), eta)))
+        self._size = null_curvature(self.problem, nulls)
         self._promised = np.zeros(n)
         self._asked = np.empty(0, dtype=np.int64)
         self._cell_of = joined_cells(self.problem, self.fits.shape[1] * n_anchors)
@@ -208,7 +206,6 @@ class Lockstep:
             by_cell,
         )
         found = self._evaluate(request)
-        self.n_evaluations += 1
         self._asked = anchors
         if anchors.size:
             self.anchors.renew(anchors, found.curvature)

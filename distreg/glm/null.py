@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distreg.glm.problem import Problem
-from distreg.penalties import Penalty
+from distreg.path import LOWEST, RESOLUTION, geometric_grid
 
-__all__ = ["NullModels", "alpha_grid", "null_models", "nulls_of"]
+__all__ = ["NullModels", "alpha_grid", "null_curvature", "null_models", "nulls_of"]
 
-SMALLEST_L1_RATIO = 1e-3
-"""Stands in for l1_ratio = 0 in alpha_max, where no alpha makes all coefficients 0 (as glmnet)."""
+LOWEST_L2 = (1e-6, 1e-7)
+"""Last alpha of a pure L2 penalty over its first, with few and with many rows."""
 
 
 @dataclass(frozen=True)
@@ -119,49 +119,38 @@ def _loss(problem: Problem, target: np.ndarray, eta: np.ndarray) -> float:
 
 
 def alpha_grid(
-    grad: np.ndarray,
-    penalty: Penalty,
-    usable: np.ndarray,
+    problem: Problem,
+    nulls: NullModels,
     l1_ratio: float,
     n_alphas: int,
     alpha_min_ratio: float | None,
-    *,
-    curvature: float,
-    many_rows: bool,
 ) -> np.ndarray:
     """Geometric grid from the smallest alpha without penalised features downwards.
 
     Parameters
     ----------
-    grad : (C, p) array
-        Negative gradient of the null model of the full data.
-    penalty : Penalty
-    usable : (p,) bool array
-    l1_ratio : float
     n_alphas : int
     alpha_min_ratio : float or None
         Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2 (less where
         the L2 part at the first alpha exceeds the curvature); for a pure L2 penalty 1e-7 and 1e-6.
-    curvature : float
-        Of the loss at the null model: what an L2 strength is to be compared with.
-    many_rows : bool
-        More rows than features.
     """
-    inside = penalty.penalised & usable
-    size = np.abs(grad).max(axis=0, initial=0.0)[inside]
-    if l1_ratio == 0.0:
-        strength = size / penalty.l2[inside] / SMALLEST_L1_RATIO
-        lowest = 1e-7 if many_rows else 1e-6
-    else:
-        strength = size / penalty.l1[inside] / max(l1_ratio, SMALLEST_L1_RATIO)
-        lowest = 1e-4 if many_rows else 1e-2
-    largest = float(strength.max(initial=0.0))
-    resolution = float(np.finfo(np.float64).resolution)
-    if not largest > resolution * max(curvature, resolution):
-        return np.full(n_alphas, resolution)
-    if 0.0 < l1_ratio < 1.0 and curvature > 0.0:
-        l2_strength = largest * (1.0 - l1_ratio) * float(np.median(penalty.l2[inside]))
-        lowest /= max(1.0, l2_strength / curvature)
-    # a hair above, so that rounding leaves no coefficient of 1e-17 at the first alpha
-    alpha_max = largest * (1.0 + 1e-12)
-    return np.asarray(np.geomspace(alpha_max, alpha_max * (alpha_min_ratio or lowest), n_alphas))
+    full, n_classes = problem.sets[0], problem.n_classes
+    many_rows = full.summary.n_rows > problem.n_features
+    curvature = null_curvature(problem, nulls)
+    return geometric_grid(
+        np.abs(nulls.grad[0].reshape(n_classes, -1)).max(axis=0),
+        full.penalty,
+        full.summary.usable,
+        l1_ratio,
+        n_alphas,
+        alpha_min_ratio,
+        lowest=LOWEST_L2[many_rows] if l1_ratio == 0.0 else LOWEST[many_rows],
+        nothing=RESOLUTION * max(curvature, RESOLUTION),
+        curvature=max(curvature, RESOLUTION),
+    )
+
+
+def null_curvature(problem: Problem, nulls: NullModels) -> float:
+    """Curvature of the loss at the null model of the full data."""
+    eta = nulls.intercept[:1] if problem.n_classes > 1 else nulls.intercept[:1, 0]
+    return float(np.max(problem.loss.curvature(np.array([1.0]), eta)))

@@ -51,9 +51,6 @@ class Loss:
         The null model's linear predictor; shares and means are clipped to keep it finite.
     null_loss : function of mean
         Its weighted mean loss, None where the mean does not determine it.
-    null_residual : function of mean
-        (a, b) such that ``-f'(y) = a + b y`` there; for C classes that of class c is
-        ``a[c] + b [y = c]``.
     """
 
     name: str
@@ -67,7 +64,6 @@ class Loss:
     conjugate: Callable[[Array, Array], Array]
     null_eta: Callable[[float | Array], float | Array]
     null_loss: Callable[[float | Array], float | None]
-    null_residual: Callable[[float | Array], tuple[float | Array, float]]
 
     @np.errstate(over="ignore")
     def deviance(self, y: Array, eta: Array) -> Array:

@@ -50,10 +50,6 @@ def _null_loss(mean: float | Array) -> float:
     return float(entr(mean) + entr(1.0 - mean))
 
 
-def _null_residual(mean: float | Array) -> tuple[float, float]:
-    return -float(clipped_share(mean)), 1.0
-
-
 LOSS = Loss(
     name="logistic",
     code=1,
@@ -66,5 +62,4 @@ LOSS = Loss(
     conjugate=_conjugate,
     null_eta=_null_eta,
     null_loss=_null_loss,
-    null_residual=_null_residual,
 )

@@ -74,11 +74,6 @@ def _null_loss(mean: float | Array) -> float:
     return float(entr(mean).sum())
 
 
-def _null_residual(mean: float | Array) -> tuple[Array, float]:
-    share = clipped_share(mean)
-    return -share / share.sum(), 1.0
-
-
 LOSS = Loss(
     name="multinomial",
     code=2,
@@ -91,5 +86,4 @@ LOSS = Loss(
     conjugate=_conjugate,
     null_eta=_null_eta,
     null_loss=_null_loss,
-    null_residual=_null_residual,
 )

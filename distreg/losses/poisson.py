@@ -53,10 +53,6 @@ def _null_loss(mean: float | Array) -> float:
     return float(mean - xlogy(mean, mean))
 
 
-def _null_residual(mean: float | Array) -> tuple[float, float]:
-    return -max(float(mean), SHARE_FLOOR), 1.0
-
-
 LOSS = Loss(
     name="poisson",
     code=3,
@@ -69,5 +65,4 @@ LOSS = Loss(
     conjugate=_conjugate,
     null_eta=_null_eta,
     null_loss=_null_loss,
-    null_residual=_null_residual,
 )

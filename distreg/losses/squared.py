@@ -44,10 +44,6 @@ def _null_loss(mean: float | Array) -> None:
     """Half the variance: the mean does not determine it."""
 
 
-def _null_residual(mean: float | Array) -> tuple[float, float]:
-    return -float(mean), 1.0
-
-
 LOSS = Loss(
     name="squared",
     code=0,
@@ -60,5 +56,4 @@ LOSS = Loss(
     conjugate=_conjugate,
     null_eta=_null_eta,
     null_loss=_null_loss,
-    null_residual=_null_residual,
 )

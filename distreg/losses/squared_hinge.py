@@ -50,10 +50,6 @@ def _null_loss(mean: float | Array) -> float:
     return 2.0 * float(mean) * (1.0 - float(mean))
 
 
-def _null_residual(mean: float | Array) -> tuple[float, float]:
-    return -2.0 * float(mean), 2.0
-
-
 LOSS = Loss(
     name="squared_hinge",
     code=4,
@@ -66,5 +62,4 @@ LOSS = Loss(
     conjugate=_conjugate,
     null_eta=_null_eta,
     null_loss=_null_loss,
-    null_residual=_null_residual,
 )
