@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from distreg.data.block import Block, Group
-from distreg.kernels.accumulate import Accumulator
-from distreg.kernels.evaluator import Evaluator, Points, sub_block
+from distreg.kernels.curvature import CurvatureSums, Watched
+from distreg.kernels.evaluator import Evaluator, Points
 from distreg.kernels.rows import RowSums
-from distreg.moments import Layout, Moments, merge
 from distreg.passes import Reduction
-from distreg.training import CellMoments, finalize_moments
 
 if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
@@ -45,39 +43,54 @@ class Request:
         Features that the curvature is needed for, ascending.
     cell_of : (n_cells,) int array
         Cells are joined for the curvature where this is equal; -1 leaves a cell out.
-    missing : bool
-        Whether features may be missing (and then count as their mean).
     """
 
     points: Points
     features: np.ndarray
     cell_of: np.ndarray
-    missing: bool
 
     @property
     def n_joined(self) -> int:
         """Cells of the curvature."""
         return int(self.cell_of.max(initial=-1)) + 1
 
+    @property
+    def watched(self) -> Watched:
+        """The features of the curvature, as the kernels know them."""
+        return Watched.of(self.features, self.points.centre.size, self.points.missing)
+
 
 @dataclass
 class State:
-    """What some groups have added up: row sums and gradients by part, moments by weighting."""
+    """What some groups have added up: row sums and gradients by part, products by weighting."""
 
     sums: list[RowSums]
     grad: np.ndarray
-    curvature: list[Moments]
+    curvature: CurvatureSums | None
 
 
 @dataclass(frozen=True)
 class Curvature:
-    """Weighted products of the features at one anchor: one `CellMoments` for each pair of classes.
+    """Weighted products of ``z = [features - centre, missing, 1]`` at one anchor.
 
-    Pairs (c, c') with c <= c' in order of the upper triangle; the block of two different classes is
-    minus what is stored.
+    Attributes
+    ----------
+    grams : tuple of (n_joined, w + m + 1, w + m + 1) arrays
+        For each pair of classes (c, c') with c <= c', in order of the upper triangle; the block of
+        two different classes is minus what is stored.
+    centre : (w,) array
+        Subtracted from the features; 0 for sparse ones.
+    missing : (m,) int array
+        Places, among the w features, of those that may be missing.
+    features : (w,) int array
+        Their numbers.
+    cell_of : (n_cells,) int array
+        Which of the joined cells a cell belongs to; -1 for none.
     """
 
-    pairs: tuple[CellMoments, ...]
+    grams: tuple[np.ndarray, ...]
+    centre: np.ndarray
+    missing: np.ndarray
     features: np.ndarray
     cell_of: np.ndarray
 
@@ -120,38 +133,21 @@ def _chunk(rule: Any, request: Request, blocks: Iterator[Block]) -> State:
 
 def evaluate(request: Request, blocks: Iterator[tuple[Block, np.ndarray]]) -> State:
     """Evaluate blocks with the cells of their rows."""
-    points, features = request.points, request.features
-    evaluator = Evaluator(points)
-    n_dense = int((features < points.centre.size).sum())
-    layout = Layout(request.n_joined, features.size - n_dense, n_dense)
-    names = tuple(f"feature {j}" for j in features)
-    n_weightings = points.anchors.size * points.n_classes * (points.n_classes + 1) // 2
-    policy = "mean" if request.missing else "error"
-    accumulators = [Accumulator(layout, names, policy) for _ in range(n_weightings)]
+    points = request.points
+    evaluator = Evaluator(points, _curvature_sums(request), request.cell_of)
     for block, cells in blocks:
-        weights = evaluator.add(block, cells)
-        if n_weightings:
-            _add_curvature(request, accumulators, block, cells, weights)
+        evaluator.add(block, cells)
         del block  # or it would live while the next one is made
-    return State(evaluator.sums, evaluator.grad, [part.result() for part in accumulators])
+    return State(evaluator.sums, evaluator.grad, evaluator.curvature)
 
 
-def _add_curvature(
-    request: Request,
-    accumulators: Sequence[Accumulator],
-    block: Block,
-    cells: np.ndarray,
-    weights: np.ndarray,
-) -> None:
-    joined = request.cell_of[cells]
-    left_out = joined < 0
-    joined = np.where(left_out, 0, joined).astype(np.int32)
-    flat = weights.reshape(block.n_rows, -1)
-    flat[left_out] = 0.0
-    part = sub_block(block, request.features, flat[:, 0])
-    for index, accumulator in enumerate(accumulators):
-        weight = np.ascontiguousarray(flat[:, index])
-        accumulator.add(replace(part, weight=weight), joined)
+def _curvature_sums(request: Request) -> CurvatureSums | None:
+    points = request.points
+    n_weightings = points.anchors.size * points.n_pairs
+    if not n_weightings:
+        return None
+    n_columns = points.centre.size + points.missing.size
+    return CurvatureSums(request.watched, n_weightings, request.n_joined, n_columns)
 
 
 def join(left: State, right: State) -> State:
@@ -159,20 +155,31 @@ def join(left: State, right: State) -> State:
     for one, other in zip(left.sums, right.sums, strict=True):
         one.add(other)
     left.grad += right.grad
-    pairs = zip(left.curvature, right.curvature, strict=True)
-    return State(left.sums, left.grad, [merge(one, other) for one, other in pairs])
+    if left.curvature is not None and right.curvature is not None:
+        left.curvature += right.curvature
+    return left
 
 
 def finish(request: Request, state: State) -> Evaluation:
     """The result of all groups."""
-    n_pairs = request.points.n_classes * (request.points.n_classes + 1) // 2
-    names = tuple(f"feature {j}" for j in request.features)
-    moments = [finalize_moments(names, part) for part in state.curvature]
-    curvature = tuple(
-        Curvature(tuple(moments[i : i + n_pairs]), request.features, request.cell_of)
-        for i in range(0, len(moments), n_pairs)
-    )
-    return Evaluation(tuple(state.sums), state.grad, curvature)
+    points, features, sums = request.points, request.features, state.curvature
+    curvature = []
+    if sums is not None:
+        centre = np.zeros(features.size)
+        dense = features[features < points.centre.size]
+        centre[: dense.size] = points.centre[dense]
+        n = points.n_pairs
+        curvature = [
+            Curvature(
+                tuple(sums.gram(k) for k in range(first, first + n)),
+                centre,
+                request.watched.missing,
+                features,
+                request.cell_of,
+            )
+            for first in range(0, points.anchors.size * n, n)
+        ]
+    return Evaluation(tuple(state.sums), state.grad, tuple(curvature))
 
 
 Evaluate = Callable[[Request], Evaluation]

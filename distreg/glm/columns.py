@@ -141,7 +141,7 @@ def request_of(
         by_cell=by_cell,
         anchors=np.asarray(anchors, dtype=np.int64),
     )
-    return Request(points, features, cell_of, problem.missing.size > 0)
+    return Request(points, features, cell_of)
 
 
 @dataclass(frozen=True)

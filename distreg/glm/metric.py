@@ -8,7 +8,6 @@ import numpy as np
 
 from distreg.evaluation import Curvature
 from distreg.glm.problem import TrainingSet
-from distreg.training import CellMoments
 
 __all__ = ["Metric", "follow_of", "metric_of", "mixed"]
 
@@ -81,30 +80,27 @@ def metric_of(
     w, c = curvature.features.size, n_classes
     corner, cross = np.zeros((c, c)), np.zeros((c, c, w))
     gram = np.zeros((c, w, c, w))
-    for pair, moments in zip(zip(*np.triu_indices(c), strict=True), curvature.pairs, strict=True):
+    for pair, gram_of in zip(zip(*np.triu_indices(c), strict=True), curvature.grams, strict=True):
         i, j = int(pair[0]), int(pair[1])
         sign = (1.0 if i == j else -1.0) / weight
-        s0, s1, s2 = _products(moments, joined, training, curvature.features)
+        s0, s1, s2 = _products(gram_of[joined].sum(axis=0), curvature, training)
         for a, b in {(i, j), (j, i)}:
             corner[a, b], cross[a, b], gram[a, :, b] = sign * s0, sign * s1, sign * s2
     return Metric(corner, cross.reshape(c, c * w), gram.reshape(c * w, c * w))
 
 
 def _products(
-    moments: CellMoments, joined: np.ndarray, training: TrainingSet, features: np.ndarray
+    total: np.ndarray, curvature: Curvature, training: TrainingSet
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Weighted sums of 1, z and zz' for the scaled features z of a training set."""
-    p, missing = features.size, moments.missing
-    if not moments.count[joined].any():
-        return 0.0, np.zeros(p), np.zeros((p, p))
-    total, centre = moments.total(joined)
+    features, missing, centre = curvature.features, curvature.missing, curvature.centre
+    p, m = features.size, missing.size
     mean, scale = training.summary.mean[features], training.summary.scale[features]
     # x - c = u + (mean - c) * indicator, with u = 0 where missing
-    fill = (mean - centre[:p])[missing]
-    m = missing.size
+    fill = (mean - centre)[missing]
     total[missing] += fill[:, None] * total[p : p + m]
     total[:, missing] += fill * total[:, p : p + m]
-    shift = centre[:p] - training.origin[features]
+    shift = centre - training.origin[features]
     s0, s1, s2 = float(total[-1, -1]), total[:p, -1], total[:p, :p]
     moved = s2 + np.outer(shift, s1) + np.outer(s1, shift) + s0 * np.outer(shift, shift)
     return s0, (s1 + s0 * shift) / scale, moved / scale / scale[:, None]

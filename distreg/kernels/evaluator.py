@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from scipy import sparse as sp
 
 from distreg.data.block import Block
 from distreg.kernels import rows, tiles
+from distreg.kernels.curvature import CurvatureSums
 
 __all__ = ["Evaluator", "Points"]
 
@@ -66,6 +66,11 @@ class Points:
     anchors: np.ndarray
 
     @property
+    def n_pairs(self) -> int:
+        """Pairs of classes that a curvature has."""
+        return self.n_classes * (self.n_classes + 1) // 2
+
+    @property
     def n_fits(self) -> int:
         """Number of fits."""
         return int(self.bounds[-1])
@@ -73,6 +78,14 @@ class Points:
 
 class Evaluator:
     """Adds up what the blocks of one group say about the points.
+
+    Parameters
+    ----------
+    points : Points
+    curvature : CurvatureSums or None
+        Takes the weighted products at the anchors.
+    cell_of : (n_cells,) int array
+        Where a cell's products go; -1 leaves them out.
 
     Attributes
     ----------
@@ -82,9 +95,11 @@ class Evaluator:
         ``Z'E``: the negative gradients of the training loss, times the weight of the rows.
     """
 
-    def __init__(self, points: Points) -> None:
+    def __init__(
+        self, points: Points, curvature: CurvatureSums | None, cell_of: np.ndarray
+    ) -> None:
         n_parts = len(points.role) if points.by_cell else 1
-        self._points = points
+        self._points, self.curvature, self._cell_of = points, curvature, cell_of
         self.sums = [rows.RowSums.zeros(points.n_fits, points.n_classes) for _ in range(n_parts)]
         self.grad = np.zeros((n_parts, *points.coef.shape))
         width = max(points.coef.shape[1], 1)
@@ -93,13 +108,17 @@ class Evaluator:
         last = len(points.coef) - n_missing
         self._dense_rows = np.r_[0:n_dense, last : last + n_missing]
         self._sparse_rows = slice(n_dense, last)
+        n_classes = points.n_classes
+        self._anchor_columns = np.add.outer(
+            points.anchors * n_classes, np.arange(n_classes)
+        ).ravel()
         self._dense_coef = np.ascontiguousarray(points.coef[self._dense_rows])
 
-    def add(self, block: Block, cells: np.ndarray) -> np.ndarray:
-        """Add the rows of a block; returns (n, A, Q) curvature weights of the anchors."""
+    def add(self, block: Block, cells: np.ndarray) -> None:
+        """Add the rows of a block."""
         points = self._points
-        n_pairs = points.n_classes * (points.n_classes + 1) // 2
-        curvature = np.zeros((block.n_rows, points.anchors.size, n_pairs))
+        if self.curvature is not None:
+            self.curvature.begin(block)
         nothing = np.empty(0)
         weight = nothing if block.weight is None else block.weight
         order, bounds = tiles.order_by_cell(cells, weight, 0, block.n_rows, len(points.role))
@@ -108,10 +127,9 @@ class Evaluator:
                 continue
             for start in range(bounds[cell], bounds[cell + 1], self._height):
                 stop = min(start + self._height, bounds[cell + 1])
-                self._add_tile(block, order[start:stop], int(cell), curvature)
-        return curvature
+                self._add_tile(block, order[start:stop], int(cell))
 
-    def _add_tile(self, block: Block, chosen: np.ndarray, cell: int, curvature: np.ndarray) -> None:
+    def _add_tile(self, block: Block, chosen: np.ndarray, cell: int) -> None:
         points, part = self._points, cell if self._points.by_cell else 0
         tile = self._dense_tile(block, chosen)
         eta = tile @ self._dense_coef
@@ -124,11 +142,11 @@ class Evaluator:
             eta += block.offset[chosen, None]
         y = block.y[chosen]
         weight = np.ones(chosen.size) if block.weight is None else block.weight[chosen]
-        if points.anchors.size:
-            n_classes = points.n_classes
-            columns = (points.anchors[:, None] * n_classes + np.arange(n_classes)).ravel()
-            at = np.ascontiguousarray(eta[:, columns])
-            curvature[chosen] = rows.curvature_weights(points.loss, n_classes, at, y, weight)
+        if self.curvature is not None and self._cell_of[cell] >= 0:
+            at = np.ascontiguousarray(eta[:, self._anchor_columns])
+            of = rows.curvature_weights(points.loss, points.n_classes, at, y, weight)
+            into = int(self._cell_of[cell])
+            self.curvature.add(tile, chosen, of.reshape(chosen.size, -1), into)
         role = np.repeat(points.role[cell][None, :], chosen.size, axis=0)
         rows.residual_rows(
             points.loss, points.n_classes, eta, y, weight, role, points.bounds, self.sums[part]
@@ -183,22 +201,3 @@ def _add_transposed(data, indices, indptr, chosen, residual, grad):  # type: ign
             value, row = data[k], grad[indices[k]]
             for r in range(residual.shape[1]):
                 row[r] += value * residual[i, r]
-
-
-def sub_block(block: Block, features: np.ndarray, weight: np.ndarray) -> Block:
-    """Some features of a block, with other weights and a target of 0, for weighted products."""
-    n_dense = block.dense.shape[1]
-    dense, sparse = features[features < n_dense], features[features >= n_dense] - n_dense
-    part: sp.csr_array | None = None
-    if block.sparse is not None:
-        whole = sparse.size == block.sparse.shape[1]
-        part = block.sparse if whole else sp.csr_array(block.sparse[:, sparse])
-    return Block(
-        dense=block.dense if dense.size == n_dense else block.dense[:, dense],
-        sparse=part,
-        y=np.zeros(block.n_rows),
-        weight=weight,
-        offset=None,
-        row=block.row,
-        source=block.source,
-    )
