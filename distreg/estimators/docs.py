@@ -95,6 +95,9 @@ cv_results_ : dict of (n_l1_ratios * n_alphas,) arrays
     support_stability, fold_dual_gap, fold_kkt_violation."""
 
 PARTS = {
+    "penalty": PENALTY,
+    "verbose": VERBOSE,
+    "threads": THREADS,
     "common": f"""\
 {PENALTY}
 solver : {{"auto", "gram"}}

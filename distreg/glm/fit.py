@@ -12,6 +12,7 @@ from distreg.exceptions import DataError
 from distreg.glm.anchors import Anchor
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
+from distreg.glm.onestep import OneStep
 from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.sample import evaluate_on, weights_of
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from distreg.data.folds import Cells
 
 __all__ = ["Fitted", "fit_columns"]
-
-KKT_TOLERANCE = 1e-6
-"""Largest KKT violation of a certified column, over the largest gradient of the null model."""
 
 ROUGH = Tolerance(violation=1e-3, gap=1e-3)
 """What a start is good for: a sample knows no more."""
@@ -44,12 +42,13 @@ DEFAULT_MAX_PASSES = 100
 
 @dataclass(frozen=True)
 class Fitted:
-    """Columns with what they were made of."""
+    """Columns with what they were made of; whether those of the folds are approximate."""
 
     problem: Problem
     summary: DataSummary
     nulls: NullModels
     columns: Columns
+    approximate: bool
 
 
 def fit_columns(
@@ -81,12 +80,19 @@ def fit_columns(
     fits = Fits(len(problem.sets), np.array(options.l1_ratios), _grids(problem, nulls, options))
     columns = Columns(problem, fits)
     _begin(columns, nulls)
-    tolerance = Tolerance(KKT_TOLERANCE, options.tol)
+    tolerance = Tolerance(options.kkt_tolerance, options.tol)
     anchors = _start(columns, summary.sample, nulls, runner, tolerance)
-    driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
-    driver.anchors.held = anchors
-    _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
-    return Fitted(problem, summary, nulls, columns)
+    # where the sample is all, so is every fold solved on it
+    approximate = options.approximate and not summary.sample.whole and fits.n_sets > 1
+    if approximate:
+        follower = OneStep(columns, by_pass, nulls, runner.n_threads)
+        follower.anchors.held = anchors
+        _advance_approximately(follower, columns, tolerance, n_passes)
+    else:
+        driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
+        driver.anchors.held = anchors
+        _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
+    return Fitted(problem, summary, nulls, columns, approximate)
 
 
 def sample_size(dataset: Dataset, n_classes: int) -> int:
@@ -151,7 +157,7 @@ def _fitted_nulls(
     every, unknown = np.arange(fits.size), nulls.unknown()
     small = Columns(problem.restricted(weights_of(sample, len(problem.role))), fits)
     _begin(small, nulls)
-    tolerance = Tolerance(0.1 * KKT_TOLERANCE, 0.1 * options.tol)
+    tolerance = Tolerance(0.1 * options.kkt_tolerance, 0.1 * options.tol)
     if all(small.problem.weight(s) > 0.0 for s in range(len(problem.sets))):
         driver = Lockstep(small, evaluate_on(sample, runner.n_threads), unknown, runner.n_threads)
         driver.start(every)
@@ -230,3 +236,13 @@ def _advance(
     driver.seed_folds(full, tolerance)
     driver.step(every[~columns.done])
     driver.advance(every, tolerance, n_passes - used - 1)
+
+
+def _advance_approximately(
+    driver: OneStep, columns: Columns, tolerance: Tolerance, n_passes: int
+) -> None:
+    """The passes over all rows when folds need not be certified."""
+    full = np.arange(columns.fits.size // columns.fits.n_sets)
+    driver.start(full)
+    driver.advance(full, tolerance, max(n_passes - 1, 1))
+    driver.step_folds(tolerance)

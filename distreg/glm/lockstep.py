@@ -17,7 +17,7 @@ from distreg.glm.null import NullModels, null_curvature
 from distreg.glm.problem import joined_cells
 from distreg.solvers.newton import newton_step
 
-__all__ = ["Lockstep", "Tolerance"]
+__all__ = ["Lockstep", "Tolerance", "subset"]
 
 POOR_CONTRACTION = 0.3
 """Share of the violation that a step with fresh curvature of the full data may leave; training sets
@@ -136,11 +136,9 @@ class Lockstep:
                 self.anchors.choose(active, self._trial) if wanted else np.empty(0, dtype=np.int64)
             )
             evaluated = np.union1d(active, chosen)
-            found = self._ask(evaluated, anchors=chosen)
+            values = self._look(evaluated, chosen)
             used += 1
-            kept = np.isin(evaluated, active)
-            values = values_of(self.problem, self._sets[evaluated], found)
-            self._take(active, _subset(values, kept), tolerance)
+            self._take(active, subset(values, np.isin(evaluated, active)), tolerance)
             slow, misled = self._slow_sets(active, before, tolerance)
             if fresh:
                 self.anchors.own.update(misled - {0})
@@ -157,9 +155,13 @@ class Lockstep:
         def one(i: int) -> None:
             self._step(int(fits[i]), lasso[i], ridge[i])
 
-        self.anchors.prepare(fits)
-        with ThreadPoolExecutor(self._n_threads) as pool:
-            list(pool.map(one, range(fits.size), chunksize=max(1, fits.size // 32)))
+        first = 0
+        for batch in self.anchors.batches(fits):
+            self.anchors.prepare(batch)
+            places = range(first, first + batch.size)
+            with ThreadPoolExecutor(self._n_threads) as pool:
+                list(pool.map(one, places, chunksize=max(1, batch.size // 32)))
+            first += batch.size
 
     def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
         metric = self.anchors.metric(fit)
@@ -192,6 +194,11 @@ class Lockstep:
         promised = -(grad @ move) - columns.grad_intercept[fit] @ intercept_move
         promised += np.sum(lasso * (np.abs(new) - np.abs(coef)) + 0.5 * ridge * (new**2 - coef**2))
         self._promised[fit] = share * min(promised, 0.0)
+
+    def _look(self, fits: np.ndarray, anchors: np.ndarray) -> Values:
+        """Evaluate the trial points of `fits` (ascending), with curvature at `anchors`."""
+        found = self._ask(fits, anchors=anchors)
+        return values_of(self.problem, self._sets[fits], found)
 
     def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False) -> Evaluation:
         """Evaluate the trial points of `fits` (ascending), and keep the anchors' curvature."""
@@ -284,11 +291,14 @@ class Lockstep:
         """What an intercept without a gradient would take from the gradients, (n, C p)."""
         lean = np.zeros_like(values.grad)
         if self.problem.fit_intercept and self.anchors.held:
-            self.anchors.prepare(fits)
-            for i, fit in enumerate(fits):
-                known = self.anchors.intercept_metric(int(fit))
-                if known is not None:
-                    lean[i] = values.grad_intercept[i] @ follow_of(*known)
+            first = 0
+            for batch in self.anchors.batches(fits):
+                self.anchors.prepare(batch)
+                for i, fit in enumerate(batch, start=first):
+                    known = self.anchors.intercept_metric(int(fit))
+                    if known is not None:
+                        lean[i] = values.grad_intercept[i] @ follow_of(*known)
+                first += batch.size
         return lean
 
     def _slow_sets(
@@ -331,7 +341,8 @@ def _shorten(metric: Metric, move: np.ndarray, intercept_move: np.ndarray) -> fl
     return float(min(1.0, LONGEST_STEP / np.sqrt(square / total)))
 
 
-def _subset(values: Values, chosen: np.ndarray) -> Values:
+def subset(values: Values, chosen: np.ndarray) -> Values:
+    """Values of some of the fits, those of a mask."""
     parts: Sequence[np.ndarray] = [getattr(values.scores, n)[chosen] for n in values.scores.NAMES]
     return Values(
         values.loss[chosen],
