@@ -154,6 +154,17 @@ class Values:
     curvature: np.ndarray
     scores: Scores
 
+    def of(self, chosen: np.ndarray) -> Values:
+        """Values of some of the fits, those of a mask."""
+        parts = (getattr(self.scores, name)[chosen] for name in Scores.NAMES)
+        return Values(
+            self.loss[chosen],
+            self.grad[chosen],
+            self.grad_intercept[chosen],
+            self.curvature[chosen],
+            Scores(*parts),
+        )
+
 
 def values_of(problem: Problem, sets: np.ndarray, found: Evaluation) -> Values:
     """Values of fits of the training sets `sets` (n,), ascending."""

@@ -12,8 +12,8 @@ from distreg.exceptions import DataError
 from distreg.glm.anchors import Anchor
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
-from distreg.glm.onestep import OneStep
 from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of
+from distreg.glm.onestep import OneStep
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.sample import evaluate_on, weights_of
 from distreg.losses import Loss
@@ -62,6 +62,7 @@ def fit_columns(
         n_classes,
         sample_size(dataset, n_classes),
         nonnegative=loss.target == "count",
+        codes={"binary": 2, "classes": n_classes}.get(loss.target, 0),
     )
     summary = runner.run(reduction, dataset)
     problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)

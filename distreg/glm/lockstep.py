@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from distreg.glm.null import NullModels, null_curvature
 from distreg.glm.problem import joined_cells
 from distreg.solvers.newton import newton_step
 
-__all__ = ["Lockstep", "Tolerance", "subset"]
+__all__ = ["Lockstep", "Tolerance"]
 
 POOR_CONTRACTION = 0.3
 """Share of the violation that a step with fresh curvature of the full data may leave; training sets
@@ -138,7 +137,7 @@ class Lockstep:
             evaluated = np.union1d(active, chosen)
             values = self._look(evaluated, chosen)
             used += 1
-            self._take(active, subset(values, np.isin(evaluated, active)), tolerance)
+            self._take(active, values.of(np.isin(evaluated, active)), tolerance)
             slow, misled = self._slow_sets(active, before, tolerance)
             if fresh:
                 self.anchors.own.update(misled - {0})
@@ -339,15 +338,3 @@ def _shorten(metric: Metric, move: np.ndarray, intercept_move: np.ndarray) -> fl
     if not (square > 0.0 and total > 0.0):
         return 1.0
     return float(min(1.0, LONGEST_STEP / np.sqrt(square / total)))
-
-
-def subset(values: Values, chosen: np.ndarray) -> Values:
-    """Values of some of the fits, those of a mask."""
-    parts: Sequence[np.ndarray] = [getattr(values.scores, n)[chosen] for n in values.scores.NAMES]
-    return Values(
-        values.loss[chosen],
-        values.grad[chosen],
-        values.grad_intercept[chosen],
-        values.curvature[chosen],
-        type(values.scores)(*parts),
-    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from distreg.evaluation import Evaluation
 from distreg.glm.columns import Values, values_in
-from distreg.glm.lockstep import Lockstep, Tolerance, subset
+from distreg.glm.lockstep import Lockstep, Tolerance
 
 __all__ = ["OneStep"]
 
@@ -27,6 +27,8 @@ class OneStep(Lockstep):
         per_set = self.fits.size // self.fits.n_sets
         folds = np.arange(per_set, self.fits.size)
         left = folds[~self.columns.done[folds]]
+        if left.size == 0:
+            return
         self.step(left)
         nothing = np.empty(0, dtype=np.int64)
         values = super()._look(left, nothing)
@@ -44,6 +46,17 @@ class OneStep(Lockstep):
             self._found = None
             self._follow(evaluated, found, tolerance)
 
+    def _adopt(self, fits: np.ndarray) -> None:
+        # a fold's column is one step from the full data's, not where its neighbours stand
+        if fits[0] < self.fits.size // self.fits.n_sets:
+            super()._adopt(fits)
+
+    def _slow_sets(
+        self, fits: np.ndarray, before: np.ndarray, tolerance: Tolerance
+    ) -> tuple[set[int], set[int]]:
+        # few columns are evaluated, so that fresh curvature costs little beside a pass
+        return {0}, set()
+
     def _follow(self, fits: np.ndarray, found: Evaluation, tolerance: Tolerance) -> None:
         """Put the folds' columns where those of the full data have just been accepted."""
         columns, per_set = self.columns, self.fits.size // self.fits.n_sets
@@ -55,5 +68,5 @@ class OneStep(Lockstep):
             for fit, other in zip(own, taken, strict=True):
                 columns.put_raw(int(fit), *self._raw_trial(int(other)))
             self.start(own)
-            values = subset(values_in(self.problem, s, found), accepted)
+            values = values_in(self.problem, s, found).of(accepted)
             super()._take(own, values, tolerance)

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from distreg.data.folds import split_approximate
 from distreg.exceptions import ConfigError
 from distreg.losses import get_loss
 from distreg.pipeline.document import Document, parse_value, read_document
@@ -97,6 +98,7 @@ class CVConfig(_Section):
     kind: Literal["shuffled", "contiguous", "group", "time", "column"] = "shuffled"
     seed: Annotated[int, Field(ge=0)] = 0
     column: str | None = None
+    approximate: bool = False
 
     @model_validator(mode="after")
     def _column(self) -> Self:
@@ -138,7 +140,13 @@ class ModelConfig(_Section):
     @field_validator("cv", mode="before")
     @classmethod
     def _folds(cls, value: Any) -> Any:
-        return {"folds": value} if isinstance(value, (int, float, str)) else value
+        if isinstance(value, (int, float, str)):
+            value = {"folds": value}
+        if isinstance(value, Mapping):
+            folds, approximate = split_approximate(value.get("folds"))
+            # "approx" and "approx-10" stand for two keys
+            value = {**value, "folds": folds, "approximate": True} if approximate else value
+        return value
 
     @field_validator("penalties", "l1_ratio", "alphas")
     @classmethod

@@ -234,6 +234,7 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         tol=model.tol,
         loss=model.loss,
         max_passes=model.max_passes,
+        approximate=model.cv.approximate,
     )
     return Prepared(dataset, cells, options, make_plan(config, dataset, cells, resources))
 

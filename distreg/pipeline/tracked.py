@@ -34,6 +34,7 @@ def start_tracking(
         "cv_folds": model.cv.folds,
         "cv_kind": model.cv.kind,
         "cv_seed": model.cv.seed,
+        "cv_approximate": model.cv.approximate,
         "test_fraction": None if test is None else test.fraction,
         "test_kind": None if test is None else test.kind,
         "selection": model.selection,

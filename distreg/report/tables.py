@@ -221,16 +221,21 @@ def _certificates(result: CVResult) -> dict[str, Any]:
             for p in result.paths
         ]
     )
-    gap = np.fmax(full, result.fold_dual_gap)
+    approximate = result.approximate
+    gap = full if approximate else np.fmax(full, result.fold_dual_gap)
     above = gap > result.tol
     worst_violation = math.nan
     if np.isfinite(result.kkt_tolerance):
         full_violation = np.array([p.relative_violation for p in result.paths])
-        violation = np.fmax(full_violation, result.fold_kkt_violation)
+        violation = full_violation
+        if not approximate:
+            violation = np.fmax(full_violation, result.fold_kkt_violation)
         above |= violation > result.kkt_tolerance
         worst_violation = float(violation.max())
     return {
-        "n_fits": int(full.size * (len(result.fold_weight) + 1)),
+        "n_fits": int(full.size * (1 if approximate else len(result.fold_weight) + 1)),
+        "approximate": approximate,
+        "worst_fold_gap": float(np.nanmax(result.fold_dual_gap)) if approximate else None,
         "worst_relative_gap": float(gap.max()),
         "worst_relative_violation": worst_violation,
         "n_above_tol": int(above.sum()),

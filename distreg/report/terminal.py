@@ -106,9 +106,15 @@ def certificate_line(report: Mapping[str, Any]) -> str:
             f"; the largest KKT violation is {found['worst_relative_violation']:.1g} of the null "
             f"gradient (tolerance {report['kkt_tolerance']:.0e})"
         )
+    if found.get("approximate"):
+        kkt += (
+            ". The cross-validation is approximate: each fold is one Newton step from the answer "
+            f"on all rows, at most {found['worst_fold_gap']:.1g} of its null objective from its own"
+        )
     if found["converged"]:
+        whose = " on all rows" if found.get("approximate") else ""
         return (
-            f"All {found['n_fits']:,} fits are certified: their objectives are within "
+            f"All {found['n_fits']:,} fits{whose} are certified: their objectives are within "
             f"{found['worst_relative_gap']:.1g} of the optimum, relative to the null model "
             f"(tolerance {report['tol']:.0e}){kkt}."
         )
