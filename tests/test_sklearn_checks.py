@@ -19,12 +19,14 @@ from distreg import (
     PoissonRegressorCV,
     Ridge,
     RidgeCV,
+    StabilitySelection,
 )
 
 ESTIMATORS = [Ridge(), Lasso(), ElasticNet(), RidgeCV(), LassoCV(), ElasticNetCV()]
 ESTIMATORS += [LogisticRegression(), LinearSVC(), PoissonRegressor()]
 # few alphas for the time that it takes: there are 60 checks or so of each
 ESTIMATORS += [kind(n_alphas=5) for kind in (LogisticRegressionCV, LinearSVCCV, PoissonRegressorCV)]
+ESTIMATORS += [StabilitySelection(n_pairs=2, n_alphas=5, random_state=0)]
 
 
 # scikit-learn skips a check with a warning where an optional setting is off

@@ -71,7 +71,7 @@ class Anchors:
     def renew(self, fits: np.ndarray, curvature: Sequence[Curvature]) -> None:
         """Take new curvature; what the same training sets had goes."""
         new = [
-            Anchor(*self.fits.of(int(fit)), found, self.problem.cell_weight)
+            Anchor(*self.fits.of(int(fit)), found.about_one_centre(), self.problem.cell_weight)
             for fit, found in zip(fits, curvature, strict=True)
         ]
         renewed = {anchor.s for anchor in new}

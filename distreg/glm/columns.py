@@ -119,7 +119,7 @@ def request_of(
 ) -> Request:
     """Ask for an evaluation of points (n, C p), (n, C); their training sets `sets` ascend."""
     n_classes, centre = problem.n_classes, problem.centre
-    role = problem.role[:, :1] if by_cell else problem.role
+    role = problem.role[:, : sets[-1] + 1] if by_cell else problem.role
     bounds = np.searchsorted(sets, np.arange(role.shape[1] + 1))
     scale = np.array([training.summary.scale for training in problem.sets])[sets][:, None, :]
     origin = np.array([training.origin for training in problem.sets])[sets][:, None, :]

@@ -88,7 +88,8 @@ def fit_columns(
     if approximate:
         follower = OneStep(columns, by_pass, nulls, runner.n_threads)
         follower.anchors.held = anchors
-        _advance_approximately(follower, columns, tolerance, n_passes)
+        follower.start(np.arange(fits.size // fits.n_sets))
+        follower.advance_full(tolerance, max(n_passes, 1))
     else:
         driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
         driver.anchors.held = anchors
@@ -237,13 +238,3 @@ def _advance(
     driver.seed_folds(full, tolerance)
     driver.step(every[~columns.done])
     driver.advance(every, tolerance, n_passes - used - 1)
-
-
-def _advance_approximately(
-    driver: OneStep, columns: Columns, tolerance: Tolerance, n_passes: int
-) -> None:
-    """The passes over all rows when folds need not be certified."""
-    full = np.arange(columns.fits.size // columns.fits.n_sets)
-    driver.start(full)
-    driver.advance(full, tolerance, max(n_passes - 1, 1))
-    driver.step_folds(tolerance)

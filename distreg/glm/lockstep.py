@@ -135,7 +135,8 @@ class Lockstep:
                 self.anchors.choose(active, self._trial) if wanted else np.empty(0, dtype=np.int64)
             )
             evaluated = np.union1d(active, chosen)
-            values = self._look(evaluated, chosen)
+            found = self._ask(evaluated, anchors=chosen)
+            values = values_of(self.problem, self._sets[evaluated], found)
             used += 1
             self._take(active, values.of(np.isin(evaluated, active)), tolerance)
             slow, misled = self._slow_sets(active, before, tolerance)
@@ -193,11 +194,6 @@ class Lockstep:
         promised = -(grad @ move) - columns.grad_intercept[fit] @ intercept_move
         promised += np.sum(lasso * (np.abs(new) - np.abs(coef)) + 0.5 * ridge * (new**2 - coef**2))
         self._promised[fit] = share * min(promised, 0.0)
-
-    def _look(self, fits: np.ndarray, anchors: np.ndarray) -> Values:
-        """Evaluate the trial points of `fits` (ascending), with curvature at `anchors`."""
-        found = self._ask(fits, anchors=anchors)
-        return values_of(self.problem, self._sets[fits], found)
 
     def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False) -> Evaluation:
         """Evaluate the trial points of `fits` (ascending), and keep the anchors' curvature."""

@@ -235,7 +235,7 @@ def _certificates(result: CVResult) -> dict[str, Any]:
     return {
         "n_fits": int(full.size * (1 if approximate else len(result.fold_weight) + 1)),
         "approximate": approximate,
-        "worst_fold_gap": float(np.nanmax(result.fold_dual_gap)) if approximate else None,
+        "worst_fold_violation": float(result.fold_kkt_violation.max()) if approximate else None,
         "worst_relative_gap": float(gap.max()),
         "worst_relative_violation": worst_violation,
         "n_above_tol": int(above.sum()),
