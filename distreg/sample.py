@@ -139,7 +139,7 @@ class Draw:
 
 def _take(block: Block, mask: np.ndarray) -> Block:
     """Rows of a mask."""
-    vectors = {name: getattr(block, name) for name in _VECTORS}
+    vectors: dict[str, Any] = {name: getattr(block, name) for name in _VECTORS}
     return Block(
         dense=block.dense[mask],
         sparse=None if block.sparse is None else sp.csr_array(block.sparse[np.flatnonzero(mask)]),

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DataSummary", "Sample", "TrainingSummary", "data_summary"]
 
+TRIMMED_ROWS = 2000
+"""New rows after which a group drops those that are not in its sample."""
+
 
 @dataclass(frozen=True)
 class TrainingSummary:
@@ -235,13 +238,17 @@ class _State:
 def _chunk(rule: Any, make: Any, draw: Draw, blocks: Iterator[Block]) -> _State:
     accumulator: ColumnAccumulator = make()
     sample: list[Part] = []
-    counts = np.zeros(draw.n_classes, dtype=np.int64)
+    counts, untrimmed = np.zeros(draw.n_classes, dtype=np.int64), 0
     for block in blocks:
         cells = rule(block.row, block.fold_key)
         accumulator.add(block, cells)
         part, found = draw(block, cells)
-        sample, counts = draw.trim([*sample, part]), counts + found
+        sample.append(part)
+        counts, untrimmed = counts + found, untrimmed + len(part[1])
+        if untrimmed > TRIMMED_ROWS:
+            sample, untrimmed = draw.trim(sample), 0
         del block  # or it would live while the next one is made
+    sample = draw.trim(sample)
     return _State(accumulator.sums, accumulator.missing, accumulator.issues, sample, counts)
 
 

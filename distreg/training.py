@@ -192,13 +192,21 @@ class CellMoments:
         present = self.count > 0
         if not present.any():
             return self
-        _, centre = self.total(present)
-        p, gram = self.n_features, self.gram.copy()
-        for cell in np.flatnonzero(present):
-            delta = np.zeros(gram.shape[1])
-            delta[:p], delta[-2] = self.centre[cell] - centre[:p], self.y_centre[cell] - centre[p]
-            move_centre(gram[cell], delta, self.missing, p)
-        n_cells = len(self.count)
+        p, n_cells = self.n_features, len(self.count)
+        first = int(np.argmax(present))
+        centre = np.append(self.centre[first], self.y_centre[first])
+        delta = np.zeros(self.gram.shape[:2])
+        delta[:, :p], delta[:, -2] = self.centre - centre[:p], self.y_centre - centre[p]
+        delta[~present] = 0.0
+        gram = self.gram.copy()
+        if self.missing.size:
+            for cell in np.flatnonzero(present):
+                move_centre(gram[cell], delta[cell], self.missing, p)
+        else:
+            sums, weight = gram[:, :, -1].copy(), gram[:, -1, -1].copy()
+            shift = sums[:, :, None] * delta[:, None, :]
+            gram += shift + shift.transpose(0, 2, 1)
+            gram += weight[:, None, None] * delta[:, :, None] * delta[:, None, :]
         return replace(
             self,
             centre=np.tile(centre[:p], (n_cells, 1)),

@@ -20,6 +20,7 @@ from distreg.exceptions import InputError
 from distreg.options import PathOptions
 from distreg.passes import PassRunner
 from distreg.stability import most_features, unimodal_bound, worst_case_bound
+from distreg.training import cell_moments
 
 TRUE = [0, 3, 7]
 
@@ -166,6 +167,25 @@ def test_a_result_tells_how_often_folds_hold_a_feature(numbers) -> None:
             entry[k, i] = np.where(support.any(axis=0), support.argmax(axis=0), 6)
     np.testing.assert_array_equal(result.support_frequency, count / 4)
     np.testing.assert_array_equal(result.fold_entry, entry)
+
+
+@pytest.mark.parametrize("missing", ["error", "mean"])
+def test_moments_about_one_centre_are_the_same(missing: str) -> None:
+    X, y = draw(300, 8)
+    X = X * np.geomspace(0.1, 10.0, 8) + [1000.0, 0.0, 5.0, 0.0, 1.0, 0.0, 0.0, -9.0]
+    if missing == "mean":
+        X[::7, 1] = X[3::11, 2] = np.nan
+    data = from_arrays(X, y, missing=missing)
+    scheme = ComplementaryPairs(2, 6)
+    moments = PassRunner(n_threads=1).run(cell_moments(data, make_cells(scheme, 300)), data)
+    same = moments.about_one_centre()
+    assert len(np.unique(same.y_centre)) == 1
+    for half in scheme.layout()[0]:
+        one, other = (m.training(half, True, True) for m in (moments, same))
+        for name in ("mean", "sd", "gram", "xty", "yty", "fill"):
+            np.testing.assert_allclose(
+                getattr(one, name), getattr(other, name), rtol=1e-11, atol=1e-12
+            )
 
 
 # --- selection and bounds ------------------------------------------------------------------------

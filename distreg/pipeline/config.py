@@ -194,6 +194,16 @@ class ModelConfig(_Section):
         return named
 
 
+class StabilityConfig(_Section):
+    """Stability selection, beside the cross-validation."""
+
+    n_pairs: Annotated[int, Field(ge=1, le=1000)] = 50
+    threshold: Annotated[float, Field(gt=0.5, le=1.0)] = 0.75
+    max_features: Annotated[float, Field(gt=0.0)] | None = None
+    l1_ratio: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class ClusterConfig(_Section):
     """Where the passes run."""
 
@@ -249,9 +259,15 @@ class PipelineConfig(_Section):
     data: DataConfig
     test: TestConfig | None = None
     model: ModelConfig = ModelConfig()
+    stability: StabilityConfig | None = None
     cluster: ClusterConfig = ClusterConfig()
     tracking: TrackingConfig = TrackingConfig()
     output: OutputConfig = OutputConfig()
+
+    @field_validator("stability", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        return {"n_pairs": value} if isinstance(value, (int, float, str)) else value
 
     @field_validator("output", mode="before")
     @classmethod

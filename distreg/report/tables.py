@@ -12,6 +12,7 @@ import numpy as np
 from distreg.report.summary import PenaltySummary, winner_of
 from distreg.report.words import words_of
 from distreg.result import CVResult
+from distreg.stability import Stability
 
 __all__ = ["coefficient_table", "compare_penalties", "make_report", "path_table"]
 
@@ -111,10 +112,13 @@ def compare_penalties(
     }
 
 
-def coefficient_table(summaries: Sequence[PenaltySummary]) -> Table:
+def coefficient_table(
+    summaries: Sequence[PenaltySummary], stable: Stability | None = None
+) -> Table:
     """Header and rows (feature, one coefficient a penalty); the intercept comes first.
 
-    Of a multinomial model one coefficient for each penalty and class: "l1:setosa".
+    Of a multinomial model one coefficient for each penalty and class: "l1:setosa". After a
+    stability selection the last column holds the features' selection probabilities.
     """
     header = ["feature"]
     for s in summaries:
@@ -127,6 +131,10 @@ def coefficient_table(summaries: Sequence[PenaltySummary]) -> Table:
         (name, *map(float, values))
         for name, values in zip(summaries[0].feature_names, columns, strict=True)
     ]
+    if stable is not None:
+        header.append("selection_probability")
+        shares = ("", *map(float, stable.probability))
+        rows = [(*row, share) for row, share in zip(rows, shares, strict=True)]
     return tuple(header), rows
 
 
