@@ -139,12 +139,15 @@ class Draw:
 
 def _take(block: Block, mask: np.ndarray) -> Block:
     """Rows of a mask."""
-    vectors: dict[str, Any] = {name: getattr(block, name) for name in _VECTORS}
+    vectors: dict[str, Any] = {}
+    for name in _VECTORS:
+        values = getattr(block, name)
+        vectors[name] = None if values is None else values[mask]
     return Block(
         dense=block.dense[mask],
         sparse=None if block.sparse is None else sp.csr_array(block.sparse[np.flatnonzero(mask)]),
         source=block.source,
-        **{name: None if values is None else values[mask] for name, values in vectors.items()},
+        **vectors,
     )
 
 

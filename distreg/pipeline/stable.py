@@ -28,8 +28,10 @@ def halves_of(config: PipelineConfig, dataset: Dataset) -> Cells | None:
     """Cells of the halves and of the test rows; None when the pipeline has no such section."""
     if config.stability is None:
         return None
-    test = config.test and TestSplit(config.test.fraction, config.test.seed, config.test.kind)
-    n_fit = dataset.n_rows - (test.n_test(dataset.n_rows) if test else 0)
+    test = None
+    if config.test is not None:
+        test = TestSplit(config.test.fraction, config.test.seed, config.test.kind)
+    n_fit = dataset.n_rows - (0 if test is None else test.n_test(dataset.n_rows))
     asked = config.stability
     scheme = ComplementaryPairs(asked.n_pairs, cells_for(n_fit, dataset.n_features), asked.seed)
     return make_cells(scheme, dataset.n_rows, test)
