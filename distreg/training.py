@@ -197,16 +197,9 @@ class CellMoments:
         centre = np.append(self.centre[first], self.y_centre[first])
         delta = np.zeros(self.gram.shape[:2])
         delta[:, :p], delta[:, -2] = self.centre - centre[:p], self.y_centre - centre[p]
-        delta[~present] = 0.0
         gram = self.gram.copy()
-        if self.missing.size:
-            for cell in np.flatnonzero(present):
-                move_centre(gram[cell], delta[cell], self.missing, p)
-        else:
-            sums, weight = gram[:, :, -1].copy(), gram[:, -1, -1].copy()
-            shift = sums[:, :, None] * delta[:, None, :]
-            gram += shift + shift.transpose(0, 2, 1)
-            gram += weight[:, None, None] * delta[:, :, None] * delta[:, None, :]
+        for cell in np.flatnonzero(present):
+            move_centre(gram[cell], delta[cell], self.missing, p)
         return replace(
             self,
             centre=np.tile(centre[:p], (n_cells, 1)),

@@ -25,7 +25,7 @@ from distreg.result import CVResult
 LOSSES = ("logistic", "poisson", "multinomial", "squared_hinge")
 
 
-def draw(loss: str, n: int = 4000, p: int = 12) -> tuple[np.ndarray, np.ndarray]:
+def draw(loss: str, n: int = 3000, p: int = 10) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     X = rng.standard_normal((n, p)) + 0.5 * rng.standard_normal((n, 1))
     eta = 0.5 * X[:, :4].sum(axis=1)
@@ -43,7 +43,7 @@ def both(request) -> tuple[CVResult, CVResult]:
     X, y = draw(request.param)
     data = from_arrays(X, y, classes=request.param != "poisson")
     cells = make_cells(KFold(5), len(y), TestSplit(0.1))
-    options = PathOptions(loss=request.param, standardize=True, n_alphas=25, l1_ratios=(1.0, 0.5))
+    options = PathOptions(loss=request.param, standardize=True, n_alphas=20, l1_ratios=(0.8,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 1000)
         exact, fast = (
@@ -60,8 +60,7 @@ def test_the_curve_is_that_of_the_exact_one(both) -> None:
     np.testing.assert_allclose(fast.cv_mean, exact.cv_mean, rtol=1e-3)
     np.testing.assert_allclose(fast.fold_error, exact.fold_error, rtol=3e-3)
     np.testing.assert_allclose(fast.cv_se, exact.cv_se, rtol=0.05)
-    for i in range(2):
-        assert abs(int(fast.cv_mean[i].argmin()) - int(exact.cv_mean[i].argmin())) <= 1
+    assert abs(int(fast.cv_mean.argmin()) - int(exact.cv_mean.argmin())) <= 1
 
 
 def test_the_full_fits_are_certified_and_the_folds_told(both) -> None:
@@ -91,10 +90,10 @@ def test_the_report_says_so(both) -> None:
     report = make_report(fast, summarise(fast, "min"))
     assert report["certificates"]["approximate"]
     assert report["certificates"]["converged"]
-    assert report["certificates"]["n_fits"] == 50
+    assert report["certificates"]["n_fits"] == 20
     assert all(penalty["certified"] for penalty in report["penalties"])
     line = certificate_line(report)
-    assert "All 50 fits on all rows are certified" in line
+    assert "All 20 fits on all rows are certified" in line
     assert "The cross-validation is approximate" in line
     known = make_report(exact, summarise(exact, "min"))
     assert "approximate" not in certificate_line(known)

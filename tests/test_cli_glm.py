@@ -303,3 +303,20 @@ def test_stable_features_are_reported(cli: Cli, pipeline: Path, loss: str) -> No
 def test_bad_stability_sections_are_named(cli: Cli, pipeline: Path) -> None:
     refused(cli("plan", pipeline, "--set", "stability.threshold=0.5"), "stability.threshold")
     refused(cli("plan", pipeline, "--set", "stability.pairs=5"), "stability.pairs", "n_pairs")
+
+
+def test_an_approximate_cross_validation_is_told(
+    cli: Cli, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 90)
+    done = cli(
+        "fit", pipeline.parent / "data.parquet", "--target", "late", "--loss", "logistic",
+        "--penalty", "l1", "--exclude", "kind,flag,count,shift", "--cv", "approx-4",
+        "--output", "out", "--tracking-uri", "none", "--set", "model.n_alphas=6",
+        "--set", "output.figures=false",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    report = report_of("out")
+    assert report["n_folds"] == 4
+    assert report["certificates"]["approximate"]
+    assert "The cross-validation is approximate" in done.stdout

@@ -274,7 +274,7 @@ def _hard() -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
     X = rng.standard_normal((500, 10))
     rare = rng.standard_normal((20_000, 10))
     separable, one = (X[:, 0] > 0).astype(float), np.zeros(500)
-    one[np.flatnonzero(separable)[7]] = 1
+    one[7] = 1
     counts = rng.poisson(np.exp(13 + X[:, 0])).astype(float)
     heavy = rng.poisson(np.exp(np.clip(3 * X[:, 0] + 2 * X[:, 1], -20, 14))).astype(float)
     wide = rng.standard_normal((60, 300))
@@ -289,7 +289,6 @@ def _hard() -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
         "heavy-tailed counts": ("poisson", X, heavy),
         "more features than rows": ("logistic", wide, (np.arange(60) % 2).astype(float)),
         "duplicate and constant": ("logistic", double, noisy),
-        "one row of a third class": ("multinomial", X, separable + one),
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from distreg.cv import cross_validate
 from distreg.data.arrays import from_arrays
 from distreg.data.draws import hash64
-from distreg.data.folds import ShuffledKFold, make_cells
+from distreg.data.folds import KFold, ShuffledKFold, make_cells
 from distreg.data.testsplit import TestSplit
 from distreg.options import PathOptions
 from distreg.passes import PassRunner
@@ -91,3 +91,20 @@ def test_a_rare_class_starts_from_the_sample(monkeypatch) -> None:
     monkeypatch.setattr("distreg.glm.fit.data_summary", plain)
     assert kept <= 12
     assert kept < passes()
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.0])
+def test_a_class_of_one_row_beside_two_separable_ones(ratio: float) -> None:
+    X = np.random.default_rng(0).standard_normal((90, 3))
+    y = (X[:, 0] > 0).astype(int)
+    y[7] = 2
+    options = PathOptions(
+        loss="multinomial", n_alphas=6, l1_ratios=(ratio,), standardize=True, max_passes=60
+    )
+    data = from_arrays(X, y, classes=True)
+    # contiguous folds: the first one's training set does not know the class
+    result = cross_validate(data, make_cells(KFold(3), 90), options, PassRunner(n_threads=2))
+    assert result.converged
+    assert np.isfinite(result.cv_mean).all()
+    assert np.isfinite(result.paths[0].coef).all()
+    assert np.all(result.fold_error[0] > result.fold_error[1:].min(axis=0))

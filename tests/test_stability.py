@@ -105,26 +105,26 @@ def test_frequencies_are_those_of_fits_to_the_halves_alone(numbers) -> None:
 
 @pytest.mark.parametrize("loss", ["logistic", "squared_hinge", "multinomial", "poisson"])
 def test_other_losses_agree_with_single_fits(loss: str) -> None:
-    X, eta = draw(240, 12)
+    X, eta = draw(160, 8)
     rng = np.random.default_rng(4)
     if loss == "poisson":
         y = rng.poisson(np.exp(eta)).astype(float)
     elif loss == "multinomial":
-        y = (np.stack([eta, -eta, 0 * eta], axis=1) + rng.gumbel(size=(240, 3))).argmax(axis=1)
+        y = (np.stack([eta, -eta, 0 * eta], axis=1) + rng.gumbel(size=(160, 3))).argmax(axis=1)
     else:
-        y = np.where(rng.random(240) < 1 / (1 + np.exp(-eta)), "yes", "no")
+        y = np.where(rng.random(160) < 1 / (1 + np.exp(-eta)), "yes", "no")
     model = StabilitySelection(
-        loss, n_pairs=2, n_alphas=6, alpha_min_ratio=0.1, random_state=0, tol=1e-6
+        loss, n_pairs=2, n_alphas=4, alpha_min_ratio=0.1, random_state=0, tol=1e-6
     ).fit(X, y)
     assert model.largest_gap_ <= 1e-6
     assert model.largest_violation_ <= 1e-6
     options = PathOptions(loss=loss, alphas=model.alphas_, standardize=True)
-    count = np.zeros((6, 12))
-    for rows in halves_of(240, 12, 2, 0):
+    count = np.zeros((4, 8))
+    for rows in halves_of(160, 8, 2, 0):
         data = from_arrays(X[rows], y[rows], classes=loss != "poisson")
         one = cross_validate(data, make_cells(None, len(rows)), options, PassRunner(n_threads=1))
         coef = one.paths[0].coef
-        count += (coef != 0).reshape(6, -1, 12).any(axis=1)
+        count += (coef != 0).reshape(4, -1, 8).any(axis=1)
     np.testing.assert_allclose(model.stability_path_, count / 4, atol=1e-12)
 
 

@@ -36,8 +36,14 @@ LARGEST_LOSS = 1e100
 SAMPLE_ROWS_PER_FEATURE = 20
 SAMPLE_BYTES = 64_000_000
 SAMPLE_CHUNKS = 5
+MANY_SETS = 25
+"""Training sets beyond which a sample of all rows is left to the full data: the others then need
+fewer evaluations from its answers, in passes, than from alpha to alpha."""
+
 MAX_SAMPLE_EVALUATIONS = 200
 DEFAULT_MAX_PASSES = 100
+ONE_STEP_ANCHORS = 8
+"""More than where steps are repeated: folds that take one have no second to correct it."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +92,15 @@ def fit_columns(
     # where the sample is all, so is every fold solved on it
     approximate = options.approximate and not summary.sample.whole and fits.n_sets > 1
     if approximate:
-        follower = OneStep(columns, by_pass, nulls, runner.n_threads)
+        follower = OneStep(columns, by_pass, nulls, runner.n_threads, n_anchors=ONE_STEP_ANCHORS)
         follower.anchors.held = anchors
         follower.start(np.arange(fits.size // fits.n_sets))
         follower.advance_full(tolerance, max(n_passes, 1))
     else:
         driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
         driver.anchors.held = anchors
-        _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
+        solved = summary.sample.whole and fits.n_sets <= MANY_SETS
+        _advance(driver, columns, solved, tolerance, n_passes)
     return Fitted(problem, summary, nulls, columns, approximate)
 
 
@@ -187,6 +194,7 @@ def _start(
     A sample of all rows gives the folds too, to full accuracy. Returns the curvature used.
     """
     problem, fits = columns.problem, columns.fits
+    every_set = sample.whole and fits.n_sets <= MANY_SETS
     cell_weight = weights_of(sample, len(problem.role))
     anchors: list[Anchor] = []
     if not cell_weight[problem.sets[0].cells].sum() > 0.0:
@@ -197,7 +205,7 @@ def _start(
     known = nulls if sample.whole else nulls.unknown()
     driver = Lockstep(small, evaluate, known, runner.n_threads, n_anchors=3)
     aim = Tolerance(0.3 * tolerance.violation, 0.3 * tolerance.gap) if sample.whole else ROUGH
-    n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if sample.whole else 1
+    n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if every_set else 1
     grid = np.arange(fits.size).reshape(fits.shape)
     bounds = np.unique(np.linspace(0, n_alphas, SAMPLE_CHUNKS + 1).astype(int))
     for first, last in zip(bounds[:-1], bounds[1:], strict=True):
