@@ -30,7 +30,7 @@ def draw(loss: str, n: int = 3000, p: int = 10) -> tuple[np.ndarray, np.ndarray]
     X = rng.standard_normal((n, p)) + 0.5 * rng.standard_normal((n, 1))
     eta = 0.5 * X[:, :4].sum(axis=1)
     if loss == "poisson":
-        return X, rng.poisson(np.exp(np.clip(eta, -5, 4))).astype(float)
+        return X, rng.poisson(np.exp(0.5 * eta)).astype(float)
     if loss == "multinomial":
         score = np.stack([eta, -eta, 0 * eta], axis=1) + rng.gumbel(size=(n, 3))
         return X, score.argmax(axis=1)

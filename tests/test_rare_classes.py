@@ -60,7 +60,7 @@ def test_a_rare_class_has_its_part(rare) -> None:
     np.testing.assert_array_equal(block.dense, X[block.row])
 
 
-@pytest.mark.parametrize(("chunk", "threads"), [(20_000, 1), (700, 2), (37, 2)])
+@pytest.mark.parametrize(("chunk", "threads"), [(20_000, 1), (700, 2), (150, 2)])
 def test_chunks_and_workers_change_no_bit(rare, chunk: int, threads: int) -> None:
     one, other = sample_of(*rare, 3000), sample_of(*rare, chunk, threads)
     for name in ("row", "y", "weight", "dense"):
@@ -75,7 +75,7 @@ def test_a_rare_class_starts_from_the_sample(monkeypatch) -> None:
     eta = 0.7 * X[:, :3].sum(axis=1) + np.log(0.001)
     y = (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(int)
     data = from_arrays(X, y, classes=True)
-    options = PathOptions(loss="logistic", n_alphas=15, standardize=True)
+    options = PathOptions(loss="logistic", n_alphas=10, standardize=True)
     cells = make_cells(ShuffledKFold(3, seed=0), n)
 
     def passes() -> int:
@@ -93,14 +93,11 @@ def test_a_rare_class_starts_from_the_sample(monkeypatch) -> None:
     assert kept < passes()
 
 
-@pytest.mark.parametrize("ratio", [1.0, 0.0])
-def test_a_class_of_one_row_beside_two_separable_ones(ratio: float) -> None:
+def test_a_class_of_one_row_beside_two_separable_ones() -> None:
     X = np.random.default_rng(0).standard_normal((90, 3))
     y = (X[:, 0] > 0).astype(int)
     y[7] = 2
-    options = PathOptions(
-        loss="multinomial", n_alphas=6, l1_ratios=(ratio,), standardize=True, max_passes=60
-    )
+    options = PathOptions(loss="multinomial", n_alphas=5, standardize=True, max_passes=60)
     data = from_arrays(X, y, classes=True)
     # contiguous folds: the first one's training set does not know the class
     result = cross_validate(data, make_cells(KFold(3), 90), options, PassRunner(n_threads=2))
