@@ -43,9 +43,31 @@ def curve(folds: Sequence[FoldFit], n_paths: int, n_alphas: int) -> dict[str, An
         "cv_se": se,
         "fold_error": error,
         "fold_weight": weight,
-        "support_stability": _stability([fold.support for fold in folds], nothing),
+        **_supports([fold.support for fold in folds], nothing),
         "fold_dual_gap": np.max([fold.gap for fold in folds], axis=0) if folds else nothing,
     }
+
+
+def _supports(supports: Sequence[np.ndarray], nothing: np.ndarray) -> dict[str, np.ndarray]:
+    """What K (L, A, p) supports have in common; NaN without folds."""
+    found = {
+        "support_stability": _stability(supports, nothing),
+        "support_frequency": nothing[..., None],
+        "fold_entry": np.empty((0, len(nothing), 1), dtype=np.int32),
+    }
+    if supports:
+        total = np.zeros(supports[0].shape)
+        for support in supports:
+            total += support
+        found["support_frequency"] = total / len(supports)
+        found["fold_entry"] = np.array([_entry(support) for support in supports])
+    return found
+
+
+def _entry(support: np.ndarray) -> np.ndarray:
+    """Index of the first alpha at which a feature is in an (L, A, p) support; A for none."""
+    first = np.where(support.any(axis=1), support.argmax(axis=1), support.shape[1])
+    return np.asarray(first, dtype=np.int32)
 
 
 def _stability(supports: Sequence[np.ndarray], nothing: np.ndarray) -> np.ndarray:
@@ -53,11 +75,12 @@ def _stability(supports: Sequence[np.ndarray], nothing: np.ndarray) -> np.ndarra
     n_folds = len(supports)
     if n_folds < 2:
         return nothing
-    support = np.array(supports)
-    flags = support.astype(np.float32).transpose(1, 2, 0, 3)
-    common = flags @ flags.transpose(0, 1, 3, 2)
-    size = np.diagonal(common, axis1=2, axis2=3)
-    union = size[..., :, None] + size[..., None, :] - common
-    similarity = np.divide(common, union, out=np.ones_like(common), where=union > 0)
-    upper = np.triu_indices(n_folds, 1)
-    return np.asarray(similarity[..., upper[0], upper[1]].mean(axis=-1), dtype=np.float64)
+    upper, mean = np.triu_indices(n_folds, 1), np.empty_like(nothing)
+    for place in np.ndindex(nothing.shape):
+        flags = np.array([support[place] for support in supports], dtype=np.float32)
+        common = flags @ flags.T
+        size = np.diagonal(common)
+        union = size[:, None] + size - common
+        similarity = np.divide(common, union, out=np.ones_like(common), where=union > 0)
+        mean[place] = similarity[upper].mean(dtype=np.float64)
+    return mean

@@ -71,6 +71,8 @@ def cross_validate(
         cell_moments(dataset, cells), _fitted_groups(dataset, cells, runner.n_threads)
     )
     start = time.perf_counter()
+    if cells.n_folds > cells.n_cells:
+        moments = moments.about_one_centre()
     factor = normalised_factor(options.penalty_factor, dataset.n_features)
     with single_threaded_blas():
         full, full_penalty = _problem(moments, cells.full, options, factor)

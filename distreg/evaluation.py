@@ -111,6 +111,12 @@ class Evaluation:
     grad: np.ndarray
     curvature: tuple[Curvature, ...]
 
+    def joined(self) -> Evaluation:
+        """The same with all parts in one."""
+        parts = zip(*(part.arrays() for part in self.sums), strict=True)
+        sums = RowSums(*(np.sum(part, axis=0) for part in parts))
+        return Evaluation((sums,), self.grad.sum(axis=0, keepdims=True), self.curvature)
+
 
 def evaluation(dataset: Dataset, cells: Cells, request: Request) -> Reduction[State, Evaluation]:
     """The reduction that evaluates a request: one pass."""

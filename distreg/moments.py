@@ -245,8 +245,9 @@ def move_centre(gram: np.ndarray, delta: np.ndarray, missing: np.ndarray, n_feat
 def _move_rows(matrix: np.ndarray, delta: np.ndarray, missing: np.ndarray, start: int) -> None:
     """``matrix[j] += delta_j (matrix[-1] - matrix[indicator of j])``, in place."""
     absent = delta[missing, None] * matrix[start : start + missing.size]
-    matrix += np.multiply.outer(delta, matrix[-1].copy())
-    matrix[missing] -= absent
+    matrix += np.multiply.outer(delta, matrix[-1])
+    if missing.size:
+        matrix[missing] -= absent
 
 
 def join_issues(left: dict[tuple[str, str], Issue], right: dict[tuple[str, str], Issue]) -> None:

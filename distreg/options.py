@@ -11,6 +11,9 @@ from distreg.exceptions import InputError
 
 __all__ = ["PathOptions", "as_grids", "check_options"]
 
+KKT_TOLERANCE = 1e-6
+"""Largest KKT violation of a certified column, over the largest gradient of the null model."""
+
 
 @dataclass(frozen=True)
 class PathOptions:
@@ -37,6 +40,11 @@ class PathOptions:
         Whether to fit an (unpenalised) intercept.
     tol : float
         Tolerance on dual_gap / null_objective above which an answer counts as not converged.
+    kkt_tolerance : float
+        The same for kkt_violation / null_gradient; of no effect on the squared loss.
+    approximate : bool
+        Only the full data are iterated to these tolerances; the fits of the folds are one Newton
+        step away from there. Of no effect on the squared loss, whose folds cost nothing.
     loss : str
         Name of the loss.
     max_passes : int, optional
@@ -53,6 +61,8 @@ class PathOptions:
     tol: float = 1e-6
     loss: str = "squared"
     max_passes: int | None = None
+    kkt_tolerance: float = KKT_TOLERANCE
+    approximate: bool = False
 
 
 def check_options(options: PathOptions, n_features: int) -> None:

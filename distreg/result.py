@@ -62,6 +62,14 @@ class CVResult:
         Tolerance on kkt_violation / null_gradient; infinite where the gap alone counts.
     fold_kkt_violation : (L, A) array
         Largest KKT violation of the folds' fits, over the largest gradient of their null models.
+    support_frequency : (L, A, p) array
+        Share of the folds whose support holds a feature (of a multinomial model that of any
+        class); NaN without folds.
+    approximate : bool
+        The fits of the folds, and so the curve, are one Newton step from the full data's answer;
+        their certificates are told, but no tolerance is asked of them.
+    fold_entry : (K, L, p) int array
+        Index of the first alpha at which a fold's support holds a feature; A where none does.
     """
 
     paths: tuple[PathResult, ...]
@@ -89,6 +97,9 @@ class CVResult:
     classes: tuple[Any, ...] | None = None
     kkt_tolerance: float = np.inf
     fold_kkt_violation: np.ndarray = field(default_factory=lambda: np.full((1, 1), np.nan))
+    support_frequency: np.ndarray = field(default_factory=lambda: np.full((1, 1, 1), np.nan))
+    approximate: bool = False
+    fold_entry: np.ndarray = field(default_factory=lambda: np.empty((0, 1, 1), dtype=np.int32))
 
     @property
     def l1_ratios(self) -> np.ndarray:
@@ -97,11 +108,16 @@ class CVResult:
 
     @property
     def converged(self) -> bool:
-        """True when every certificate, of the full fits and of the folds, is within `tol`."""
+        """True when every certificate, of the full fits and of the folds, is within `tol`.
+
+        With an approximate cross-validation only those of the full fits count.
+        """
         full = all(
             np.all(path.relative_gap <= self.tol)
             and np.all(path.relative_violation <= self.kkt_tolerance)
             for path in self.paths
         )
+        if self.approximate:
+            return full
         bounds = ((self.fold_dual_gap, self.tol), (self.fold_kkt_violation, self.kkt_tolerance))
         return full and all(np.all(np.isnan(size) | (size <= bound)) for size, bound in bounds)

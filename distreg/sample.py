@@ -1,9 +1,16 @@
-"""A random sample of rows, drawn by row number alone: how blocks are cut changes no bit of it."""
+"""A random sample of rows, drawn by row number alone: how blocks are cut changes no bit of it.
+
+Every row has a random number that follows from its row number. A row is in the sample when that is
+below the share of rows asked for; and, of a target of classes, when it is among the smallest ones
+of its class, so that a rare class has enough rows, too. Such samples of parts can be merged: the
+smallest numbers of all are among the smallest ones of a part. Weights make up for what a class has
+more than its share.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +19,10 @@ from scipy import sparse as sp
 from distreg.data.block import Block
 from distreg.data.draws import hash64
 
-__all__ = ["Draw", "Sample", "join_sample", "sample_from_arrays", "sample_to_arrays"]
+__all__ = ["Draw", "Part", "Sample", "join_sample", "sample_from_arrays", "sample_to_arrays"]
+
+Part = tuple[Block, np.ndarray]
+"""Some rows in their order, and their cells."""
 
 _VECTORS = ("y", "weight", "offset", "row")
 
@@ -47,39 +57,101 @@ class Draw:
     seed : int
     test : (n_cells,) bool array
         Cells to leave out.
+    n_classes : int
+        Classes whose codes the target holds; 0 for other targets.
+    least : int
+        Rows of each class, if there are so many.
     """
 
     share: float
     seed: int
     test: np.ndarray
+    n_classes: int = 0
+    least: int = 0
 
     @property
     def whole(self) -> bool:
         """Whether all rows are in."""
         return self.share >= 1.0
 
-    def __call__(self, block: Block, cells: np.ndarray) -> tuple[Block, np.ndarray]:
-        """The rows of `block` that are in the sample, and their cells."""
-        chosen = ~self.test[cells]
-        if not self.whole:
-            chosen &= hash64(self.seed, block.row) * 2.0**-64 < self.share
+    def __call__(self, block: Block, cells: np.ndarray) -> tuple[Part, np.ndarray]:
+        """The rows of `block` that may be in the sample, and how many of each class it has."""
+        eligible = ~self.test[cells]
         if block.weight is not None:
             # such a row has no influence, but may hold anything
-            chosen &= block.weight > 0
-        rows = np.flatnonzero(chosen)
+            eligible &= block.weight > 0
+        found = np.flatnonzero(eligible)
+        rows = found[self._kept(block.row[found], block.y[found])]
+        weight, offset = block.weight, block.offset
         part = Block(
             dense=np.ascontiguousarray(block.dense[rows], dtype=np.float64),
             sparse=None if block.sparse is None else sp.csr_array(block.sparse[rows]),
             y=block.y[rows],
-            weight=None if block.weight is None else block.weight[rows],
-            offset=None if block.offset is None else block.offset[rows],
+            weight=None if weight is None else weight[rows],
+            offset=None if offset is None else offset[rows],
             row=block.row[rows],
             source="sample",
         )
-        return part, cells[rows].astype(np.int32)
+        return (part, cells[rows].astype(np.int32)), self._counts(block.y[found])
+
+    def trim(self, parts: list[Part]) -> list[Part]:
+        """Drop rows that are not in the sample of all parts together."""
+        if self.whole or not self.n_classes or not parts:
+            return parts
+        row, y = (np.concatenate([getattr(block, n) for block, _ in parts]) for n in ("row", "y"))
+        kept = self._kept(row, y)
+        if kept.all():
+            return parts
+        masks = np.split(kept, np.cumsum([len(cells) for _, cells in parts])[:-1])
+        return [
+            (_take(block, mask), cells[mask])
+            for (block, cells), mask in zip(parts, masks, strict=True)
+        ]
+
+    def weighted(self, sample: Sample, counts: np.ndarray) -> Sample:
+        """The sample with weights that give each class its share of the rows, by their counts."""
+        if self.whole or not self.n_classes:
+            return sample
+        block = sample.block
+        drawn = np.maximum(self._counts(block.y), 1)
+        factor = (self.share * counts / drawn)[block.y.astype(np.intp)]
+        weight = factor if block.weight is None else block.weight * factor
+        return replace(sample, block=replace(block, weight=weight))
+
+    def _kept(self, row: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Which of some rows are in a sample of them, (n,) bool."""
+        if self.whole:
+            return np.ones(row.size, dtype=bool)
+        drawn = hash64(self.seed, row)
+        kept = np.asarray(drawn * 2.0**-64 < self.share)
+        for code in range(self.n_classes):
+            of = np.flatnonzero(y == code)
+            if of.size > self.least:
+                of = of[np.argpartition(drawn[of], self.least)[: self.least]]
+            kept[of] = True
+        return kept
+
+    def _counts(self, y: np.ndarray) -> np.ndarray:
+        """Rows of each class, (n_classes,); a target that is no code is named elsewhere."""
+        known = (y >= 0) & (y < self.n_classes)
+        return np.bincount(y[known].astype(np.int64), minlength=self.n_classes)
 
 
-def join_sample(parts: Sequence[tuple[Block, np.ndarray]], whole: bool) -> Sample:
+def _take(block: Block, mask: np.ndarray) -> Block:
+    """Rows of a mask."""
+    vectors: dict[str, Any] = {}
+    for name in _VECTORS:
+        values = getattr(block, name)
+        vectors[name] = None if values is None else values[mask]
+    return Block(
+        dense=block.dense[mask],
+        sparse=None if block.sparse is None else sp.csr_array(block.sparse[np.flatnonzero(mask)]),
+        source=block.source,
+        **vectors,
+    )
+
+
+def join_sample(parts: Sequence[Part], whole: bool) -> Sample:
     """One sample of parts in order of rows."""
     blocks = [block for block, _ in parts]
     vectors: dict[str, Any] = {}

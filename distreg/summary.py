@@ -24,13 +24,23 @@ from distreg.moments import (
     join_issues,
 )
 from distreg.passes import Reduction
-from distreg.sample import Draw, Sample, join_sample, sample_from_arrays, sample_to_arrays
+from distreg.sample import (
+    Draw,
+    Part,
+    Sample,
+    join_sample,
+    sample_from_arrays,
+    sample_to_arrays,
+)
 
 if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
     from distreg.data.folds import Cells
 
 __all__ = ["DataSummary", "Sample", "TrainingSummary", "data_summary"]
+
+TRIMMED_ROWS = 2000
+"""New rows after which a group drops those that are not in its sample."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +178,7 @@ def data_summary(
     sample_rows: int,
     *,
     nonnegative: bool = False,
+    codes: int = 0,
     seed: int = 0,
 ) -> Reduction[Any, DataSummary]:
     """The reduction that summarises every cell and draws a sample: one pass.
@@ -183,11 +194,15 @@ def data_summary(
         Rows of the sample, about.
     nonnegative : bool
         The target counts: a negative one is a defect.
+    codes : int
+        Classes of a target of codes, two of a single target of 0 and 1: each has at least its part
+        of half the sample. 0 for targets that are no codes.
     seed : int
         Of the sample.
     """
     layout = Layout(cells.n_cells, dataset.n_sparse, dataset.n_dense)
-    draw = Draw(sample_rows / dataset.n_rows, seed, cells.test)
+    least = sample_rows // (2 * codes) if codes else 0
+    draw = Draw(sample_rows / dataset.n_rows, seed, cells.test, codes, least)
     fill = dataset.missing == "mean"
 
     def chunk_of(group: Group) -> Any:
@@ -201,7 +216,7 @@ def data_summary(
     return Reduction(
         name="summary",
         chunk_of=chunk_of,
-        combine=_join,
+        combine=partial(_join, draw),
         finalize=partial(_finalize, dataset.feature_names, draw),
         to_arrays=_to_arrays,
         from_arrays=_from_arrays,
@@ -211,31 +226,39 @@ def data_summary(
 
 @dataclass
 class _State:
-    """Sums, where a NaN was seen, defects, and the parts of the sample."""
+    """Sums, where a NaN was seen, defects, the parts of the sample, and rows of each class."""
 
     sums: ColumnSums
     missing: np.ndarray
     issues: dict[tuple[str, str], Issue]
-    sample: list[tuple[Block, np.ndarray]]
+    sample: list[Part]
+    counts: np.ndarray
 
 
 def _chunk(rule: Any, make: Any, draw: Draw, blocks: Iterator[Block]) -> _State:
     accumulator: ColumnAccumulator = make()
-    sample = []
+    sample: list[Part] = []
+    counts, untrimmed = np.zeros(draw.n_classes, dtype=np.int64), 0
     for block in blocks:
         cells = rule(block.row, block.fold_key)
         accumulator.add(block, cells)
-        sample.append(draw(block, cells))
+        part, found = draw(block, cells)
+        sample.append(part)
+        counts, untrimmed = counts + found, untrimmed + len(part[1])
+        if untrimmed > TRIMMED_ROWS:
+            sample, untrimmed = draw.trim(sample), 0
         del block  # or it would live while the next one is made
-    return _State(accumulator.sums, accumulator.missing, accumulator.issues, sample)
+    sample = draw.trim(sample)
+    return _State(accumulator.sums, accumulator.missing, accumulator.issues, sample, counts)
 
 
-def _join(left: _State, right: _State) -> _State:
+def _join(draw: Draw, left: _State, right: _State) -> _State:
     with np.errstate(over="ignore", invalid="ignore"):  # reported when the pass ends
         left.sums.add(right.sums)
     left.missing |= right.missing
     join_issues(left.issues, right.issues)
-    left.sample += right.sample
+    left.sample = draw.trim(left.sample + right.sample)
+    left.counts = left.counts + right.counts
     return left
 
 
@@ -260,7 +283,7 @@ def _finalize(names: tuple[str, ...], draw: Draw, state: _State) -> DataSummary:
         cross=sums.cross.transpose(0, 2, 1),
         y_log_y=sums.y_log_y,
         missing=np.flatnonzero(state.missing),
-        sample=join_sample(state.sample, draw.whole),
+        sample=draw.weighted(join_sample(state.sample, draw.whole), state.counts),
     )
 
 
@@ -268,6 +291,7 @@ def _to_arrays(state: _State) -> dict[str, Any]:
     """Arrays that `_from_arrays` turns into the same state (one with issues has none)."""
     return {
         "missing": state.missing,
+        "counts": state.counts,
         **{f"sums_{name}": values for name, values in state.sums.arrays().items()},
         **sample_to_arrays(join_sample(state.sample, whole=False)),
     }
@@ -276,4 +300,6 @@ def _to_arrays(state: _State) -> dict[str, Any]:
 def _from_arrays(arrays: dict[str, Any]) -> _State:
     sums = {name[5:]: values for name, values in arrays.items() if name.startswith("sums_")}
     sample = sample_from_arrays(arrays)
-    return _State(ColumnSums(**sums), arrays["missing"], {}, [(sample.block, sample.cells)])
+    return _State(
+        ColumnSums(**sums), arrays["missing"], {}, [(sample.block, sample.cells)], arrays["counts"]
+    )

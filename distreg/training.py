@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -173,14 +173,39 @@ class CellMoments:
         sums = np.column_stack([self.gram[chosen, :p, -1], self.gram[chosen, -2, -1]])
         offset = ((centres - centres[0]) * weight[:, None] + sums).sum(axis=0) / weight.sum()
         centre = centres[0] + offset
+        delta = np.zeros(self.gram.shape[1])
+        if (centres == centres[0]).all():
+            total = self.gram[chosen].sum(axis=0)
+            delta[:p], delta[-2] = centres[0, :p] - centre[:p], centres[0, p] - centre[p]
+            move_centre(total, delta, self.missing, p)
+            return total, centre
         total = np.zeros_like(self.gram[0])
-        delta = np.zeros(len(total))
         for cell, own in zip(chosen, centres, strict=True):
             part = self.gram[cell].copy()
             delta[:p], delta[-2] = own[:p] - centre[:p], own[p] - centre[p]
             move_centre(part, delta, self.missing, p)
             total += part
         return total, centre
+
+    def about_one_centre(self) -> CellMoments:
+        """The same with one centre for all cells: many training sets are then plain sums."""
+        present = self.count > 0
+        if not present.any():
+            return self
+        p, n_cells = self.n_features, len(self.count)
+        first = int(np.argmax(present))
+        centre = np.append(self.centre[first], self.y_centre[first])
+        delta = np.zeros(self.gram.shape[:2])
+        delta[:, :p], delta[:, -2] = self.centre - centre[:p], self.y_centre - centre[p]
+        gram = self.gram.copy()
+        for cell in np.flatnonzero(present):
+            move_centre(gram[cell], delta[cell], self.missing, p)
+        return replace(
+            self,
+            centre=np.tile(centre[:p], (n_cells, 1)),
+            y_centre=np.full(n_cells, centre[p]),
+            gram=gram,
+        )
 
     def target_variance(self, cells: np.ndarray) -> float:
         """Weighted variance of the target on the rows of `cells`."""

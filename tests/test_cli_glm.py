@@ -270,3 +270,53 @@ def test_processes_give_the_same_bits(cli: Cli, pipeline: Path, tmp_path: Path) 
         assert threads.read_bytes() == workers.read_bytes()
     one, other = report_of("threads"), report_of("workers")
     assert [r["test"] for r in one["penalties"]] == [r["test"] for r in other["penalties"]]
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_stable_features_are_reported(cli: Cli, pipeline: Path, loss: str) -> None:
+    target = {"squared": "count", "logistic": "late"}[loss]
+    # the halves are dealt from the rows that are no test rows
+    found = cli(
+        "run", pipeline, "--json", "--set", f"model.loss={loss}", "--set", f"data.target={target}",
+        "--set", "stability={n_pairs: 3, threshold: 0.8, max_features: 3}",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    report = json.loads(found.stdout)
+    stable = report["stability"]
+    selected = {row["feature"]: row["probability"] for row in stable["selected"]}
+    assert "a" in selected
+    assert min(selected.values()) >= 0.8
+    assert stable["mean_selected"] <= 3
+    assert stable["expected_false"] == pytest.approx(stable["mean_selected"] ** 2 / (0.6 * 4))
+    assert stable["n_passes"] == (1 if loss == "squared" else 2)
+    assert report["cost"]["n_passes"] > stable["n_passes"]
+    table = pd.read_csv("runs/p/coefficients.csv", index_col="feature")
+    shares = table["selection_probability"]
+    assert np.isnan(shares["(intercept)"])
+    assert set(shares.index[shares >= 0.8]) == set(selected)
+    assert "of 4 features, in at least 80% of 6 random halves" in cli("show", "runs/p").output
+    asked = (f"model.loss={loss}", f"data.target={target}", "stability=3")
+    plan = cli("plan", pipeline, *(word for key in asked for word in ("--set", key)))
+    assert "for the halves" in plan.output
+
+
+def test_bad_stability_sections_are_named(cli: Cli, pipeline: Path) -> None:
+    refused(cli("plan", pipeline, "--set", "stability.threshold=0.5"), "stability.threshold")
+    refused(cli("plan", pipeline, "--set", "stability.pairs=5"), "stability.pairs", "n_pairs")
+
+
+def test_an_approximate_cross_validation_is_told(
+    cli: Cli, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 90)
+    done = cli(
+        "fit", pipeline.parent / "data.parquet", "--target", "late", "--loss", "logistic",
+        "--penalty", "l1", "--exclude", "kind,flag,count,shift", "--cv", "approx-4",
+        "--output", "out", "--tracking-uri", "none", "--set", "model.n_alphas=6",
+        "--set", "output.figures=false",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    report = report_of("out")
+    assert report["n_folds"] == 4
+    assert report["certificates"]["approximate"]
+    assert "The cross-validation is approximate" in done.stdout

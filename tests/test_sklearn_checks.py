@@ -19,17 +19,29 @@ from distreg import (
     PoissonRegressorCV,
     Ridge,
     RidgeCV,
+    StabilitySelection,
 )
 
 ESTIMATORS = [Ridge(), Lasso(), ElasticNet(), RidgeCV(), LassoCV(), ElasticNetCV()]
 ESTIMATORS += [LogisticRegression(), LinearSVC(), PoissonRegressor()]
 # few alphas for the time that it takes: there are 60 checks or so of each
 ESTIMATORS += [kind(n_alphas=5) for kind in (LogisticRegressionCV, LinearSVCCV, PoissonRegressorCV)]
+# so that a feature or two of the checks' small data are selected
+ESTIMATORS += [StabilitySelection(n_pairs=2, n_alphas=5, max_features=20, random_state=0)]
+
+
+def expected_failures(estimator):
+    """Halves are dealt by row number, so a row twice is not a row of weight 2."""
+    if not isinstance(estimator, StabilitySelection):
+        return {}
+    names = (f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse"))
+    return dict.fromkeys(names, "halves are of equally many rows")
 
 
 # scikit-learn skips a check with a warning where an optional setting is off
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks(ESTIMATORS)
+@pytest.mark.filterwarnings("ignore:No features were selected")
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_estimator_checks(estimator, check):
     check(estimator)
 

@@ -40,7 +40,9 @@ def fit(  # noqa: PLR0913 - the flags of the command
     l1_ratio: Annotated[
         Text, typer.Option(metavar="LIST", help="L1 shares of the Elastic Net (default: 0.5).")
     ] = None,
-    cv: Annotated[Text, typer.Option(metavar="N", help="Number of folds (default: 5).")] = None,
+    cv: Annotated[
+        Text, typer.Option(metavar="N", help="Number of folds (default: 5), or approx, approx-10.")
+    ] = None,
     test: Annotated[
         Text, typer.Option(metavar="FRACTION", help="Share of the rows kept for a final test.")
     ] = None,

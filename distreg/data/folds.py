@@ -7,6 +7,7 @@ are cut into blocks; rules need no memory that grows with the data.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,6 +42,7 @@ __all__ = [
     "check_cv",
     "from_splits",
     "make_cells",
+    "split_approximate",
 ]
 
 
@@ -222,6 +224,15 @@ def check_cv(
     return scheme
 
 
+def split_approximate(cv: Any) -> tuple[Any, bool]:
+    """The folds that `cv` asks for, and whether an approximate cross-validation will do.
+
+    "approx" is 5 folds, "approx-10" is 10; anything else is exact.
+    """
+    found = re.fullmatch(r"approx(?:-(\d+))?", cv) if isinstance(cv, str) else None
+    return (cv, False) if found is None else (int(found[1] or 5), True)
+
+
 def _splits(cv: Any, n_rows: int, groups: Any, y: Any) -> Iterable[Any] | None:
     """(train, test) row numbers, if that is what `cv` holds or makes."""
     if hasattr(cv, "split") and not isinstance(cv, (str, bytes)):
@@ -252,7 +263,8 @@ def _as_scheme(cv: Any, random_state: int | None) -> Scheme:
     if isinstance(cv, (bool, str, bytes, dict)) or not isinstance(cv, Iterable):
         raise InputError(
             f"cv={cv!r}: allowed are a number of folds, an array with one fold id for each row, "
-            "a splitter, or a list of (train, test) row numbers"
+            "a splitter, or a list of (train, test) row numbers; an estimator also takes 'approx' "
+            "and 'approx-10' (number of folds)"
         )
     return GivenFolds(cv)
 

@@ -7,6 +7,7 @@ from distreg.estimators.linear import ElasticNet, Lasso, Ridge
 from distreg.estimators.linear_cv import ElasticNetCV, LassoCV, RidgeCV
 from distreg.estimators.logistic import LogisticRegression, LogisticRegressionCV
 from distreg.estimators.poisson import PoissonRegressor, PoissonRegressorCV
+from distreg.estimators.stability import StabilitySelection
 from distreg.estimators.svc import LinearSVC, LinearSVCCV
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "PoissonRegressorCV",
     "Ridge",
     "RidgeCV",
+    "StabilitySelection",
 ]

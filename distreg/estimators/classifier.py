@@ -116,9 +116,10 @@ class ClassifierSearch(CrossValidated, Classifier):
     """Cross-validated classifier: a number of folds makes stratified ones."""
 
     def _splitter(self, dataset: Dataset, target: np.ndarray | None, seed: int | None) -> Any:
-        n_folds = 5 if self.cv is None else self.cv
+        cv = super()._splitter(dataset, target, seed)
+        n_folds = 5 if cv is None else cv
         if target is None or not checks.is_count(n_folds) or n_folds < 2:
-            return self.cv
+            return cv
         codes = label_codes(target, dataset.classes or ()).astype(np.int64)
         largest = int(np.bincount(codes).max())
         if largest < n_folds:

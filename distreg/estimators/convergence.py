@@ -21,14 +21,19 @@ class ConvergenceWarning(exceptions.ConvergenceWarning, SklearnConvergenceWarnin
 
 
 def status_of(result: CVResult) -> str:
-    """What is above its tolerance in any fit, or "converged"."""
+    """What is above its tolerance in any fit, or "converged"; whether folds are approximate."""
+    return _status(result) + (", folds approximate" if result.approximate else "")
+
+
+def _status(result: CVResult) -> str:
     if result.converged:
         return "converged"
+    gap, violation = _counted(result)
     sizes = {
-        "dual gap above tol": (_gaps(result), result.fold_dual_gap, result.tol),
+        "dual gap above tol": (_gaps(result), gap, result.tol),
         "KKT violation above its tolerance": (
             _violations(result),
-            result.fold_kkt_violation,
+            violation,
             result.kkt_tolerance,
         ),
     }
@@ -57,6 +62,14 @@ def _worst(full: np.ndarray, folds: np.ndarray) -> np.ndarray:
     return np.asarray(np.fmax(full, folds))
 
 
+def _counted(result: CVResult) -> tuple[np.ndarray, np.ndarray]:
+    """Dual gaps and KKT violations of the folds, NaN where no tolerance is asked of them."""
+    found = result.fold_dual_gap, result.fold_kkt_violation
+    if result.approximate:
+        return np.full_like(found[0], np.nan), np.full_like(found[1], np.nan)
+    return found
+
+
 def _place(result: CVResult, sizes: np.ndarray) -> str:
     path, index = np.unravel_index(int(np.nanargmax(sizes)), sizes.shape)
     worst = result.paths[path]
@@ -75,8 +88,9 @@ def _squared(result: CVResult, tol: float) -> str:
 
 
 def _glm(result: CVResult, tol: float) -> str:
-    gap = _worst(_gaps(result), result.fold_dual_gap)
-    violation = _worst(_violations(result), result.fold_kkt_violation)
+    fold_gap, fold_violation = _counted(result)
+    gap = _worst(_gaps(result), fold_gap)
+    violation = _worst(_violations(result), fold_violation)
     above = (gap > tol) | (violation > result.kkt_tolerance)
     several = gap.size > 1
     remedy = "alpha_min_ratio or the smallest of alphas" if several else "alpha"

@@ -7,7 +7,14 @@ from typing import Any, Self
 import numpy as np
 
 from distreg.data.dataset import Dataset
-from distreg.data.folds import Cells, FoldColumn, GroupKFold, check_cv, make_cells
+from distreg.data.folds import (
+    Cells,
+    FoldColumn,
+    GroupKFold,
+    check_cv,
+    make_cells,
+    split_approximate,
+)
 from distreg.data.splits import MAX_PATTERNS
 from distreg.estimators import checks
 from distreg.estimators.base import Estimator, Fitted
@@ -94,7 +101,7 @@ class CrossValidated(Estimator):
 
     def _splitter(self, dataset: Dataset, target: np.ndarray | None, seed: int | None) -> Any:
         """What divides the rows into folds; `target` is None unless it is in memory."""
-        return self.cv
+        return split_approximate(self.cv)[0]
 
     def _l1_ratio(self) -> Any:
         """One l1_ratio or several."""
@@ -124,6 +131,7 @@ class CrossValidated(Estimator):
             ratio = checks.real("eps", eps, 0.0, 1.0, "right")
         return {
             "l1_ratios": checks.ratios(self._l1_ratio()),
+            "approximate": split_approximate(self.cv)[1],
             "alphas": alphas,
             "n_alphas": n_alphas,
             # a grid of one value has no last one

@@ -17,6 +17,9 @@ __all__ = ["Anchor", "Anchors"]
 OWN_BYTES = 256_000_000
 """Curvature that a task may hold when every training set has anchors of its own."""
 
+METRIC_BYTES = 512_000_000
+"""Metrics that are kept at once; more training sets than that have theirs made in turn."""
+
 FEW = 16
 """Columns that are left to the end have anchors each."""
 
@@ -119,8 +122,18 @@ class Anchors:
         found: np.ndarray = np.unique(np.searchsorted(length, marks).clip(0, last - first))
         return first + found
 
+    def batches(self, fits: np.ndarray) -> list[np.ndarray]:
+        """`fits` (ascending) in parts of whole training sets whose metrics may be kept at once."""
+        width = self.problem.n_classes * (self.problem.n_features + 1)
+        most = max(1, METRIC_BYTES // (8 * max(len(self.held), 1) * width**2))
+        sets, first = np.unique(np.unravel_index(fits, self.fits.shape)[0], return_index=True)
+        return np.split(fits, first[most : sets.size : most])
+
     def prepare(self, fits: np.ndarray) -> None:
-        """Metrics of all anchors for the training sets of `fits`."""
+        """Metrics of all anchors for the training sets of `fits`, one of `batches`."""
+        if len(self.batches(np.arange(self.fits.size))) > 1:
+            wanted = set(np.unravel_index(fits, self.fits.shape)[0].tolist())
+            self._metrics = {k: metric for k, metric in self._metrics.items() if k[1] in wanted}
         keys = [
             (i, int(s))
             for i in range(len(self.held))

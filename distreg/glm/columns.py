@@ -119,7 +119,7 @@ def request_of(
 ) -> Request:
     """Ask for an evaluation of points (n, C p), (n, C); their training sets `sets` ascend."""
     n_classes, centre = problem.n_classes, problem.centre
-    role = problem.role[:, :1] if by_cell else problem.role
+    role = problem.role[:, : sets[-1] + 1] if by_cell else problem.role
     bounds = np.searchsorted(sets, np.arange(role.shape[1] + 1))
     scale = np.array([training.summary.scale for training in problem.sets])[sets][:, None, :]
     origin = np.array([training.origin for training in problem.sets])[sets][:, None, :]
@@ -153,6 +153,17 @@ class Values:
     grad_intercept: np.ndarray
     curvature: np.ndarray
     scores: Scores
+
+    def of(self, chosen: np.ndarray) -> Values:
+        """Values of some of the fits, those of a mask."""
+        parts = (getattr(self.scores, name)[chosen] for name in Scores.NAMES)
+        return Values(
+            self.loss[chosen],
+            self.grad[chosen],
+            self.grad_intercept[chosen],
+            self.curvature[chosen],
+            Scores(*parts),
+        )
 
 
 def values_of(problem: Problem, sets: np.ndarray, found: Evaluation) -> Values:

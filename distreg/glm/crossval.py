@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distreg.curve import FoldFit, curve
-from distreg.glm.fit import KKT_TOLERANCE, Fitted, fit_columns
+from distreg.glm.fit import Fitted, fit_columns
 from distreg.losses import get_loss
 from distreg.options import PathOptions
 from distreg.passes import PassRunner, single_threaded_blas
@@ -59,7 +59,8 @@ def cross_validate_glm(
         test=_test_scores(fitted, cells.test),
         loss=loss.name,
         classes=dataset.classes,
-        kkt_tolerance=KKT_TOLERANCE,
+        kkt_tolerance=options.kkt_tolerance,
+        approximate=fitted.approximate,
         fold_kkt_violation=violation.max(axis=0) if len(folds) else np.full((1, 1), np.nan),
     )
 

@@ -13,6 +13,7 @@ from distreg.glm.anchors import Anchor
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
 from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of
+from distreg.glm.onestep import OneStep
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.sample import evaluate_on, weights_of
 from distreg.losses import Loss
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Fitted", "fit_columns"]
 
-KKT_TOLERANCE = 1e-6
-"""Largest KKT violation of a certified column, over the largest gradient of the null model."""
-
 ROUGH = Tolerance(violation=1e-3, gap=1e-3)
 """What a start is good for: a sample knows no more."""
 
@@ -38,18 +36,25 @@ LARGEST_LOSS = 1e100
 SAMPLE_ROWS_PER_FEATURE = 20
 SAMPLE_BYTES = 64_000_000
 SAMPLE_CHUNKS = 5
+MANY_SETS = 25
+"""Training sets beyond which a sample of all rows is left to the full data: the others then need
+fewer evaluations from its answers, in passes, than from alpha to alpha."""
+
 MAX_SAMPLE_EVALUATIONS = 200
 DEFAULT_MAX_PASSES = 100
+ONE_STEP_ANCHORS = 8
+"""More than where steps are repeated: folds that take one have no second to correct it."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Columns with what they were made of."""
+    """Columns with what they were made of; whether those of the folds are approximate."""
 
     problem: Problem
     summary: DataSummary
     nulls: NullModels
     columns: Columns
+    approximate: bool
 
 
 def fit_columns(
@@ -63,6 +68,7 @@ def fit_columns(
         n_classes,
         sample_size(dataset, n_classes),
         nonnegative=loss.target == "count",
+        codes={"binary": 2, "classes": n_classes}.get(loss.target, 0),
     )
     summary = runner.run(reduction, dataset)
     problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)
@@ -81,12 +87,21 @@ def fit_columns(
     fits = Fits(len(problem.sets), np.array(options.l1_ratios), _grids(problem, nulls, options))
     columns = Columns(problem, fits)
     _begin(columns, nulls)
-    tolerance = Tolerance(KKT_TOLERANCE, options.tol)
+    tolerance = Tolerance(options.kkt_tolerance, options.tol)
     anchors = _start(columns, summary.sample, nulls, runner, tolerance)
-    driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
-    driver.anchors.held = anchors
-    _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
-    return Fitted(problem, summary, nulls, columns)
+    # where the sample is all, so is every fold solved on it
+    approximate = options.approximate and not summary.sample.whole and fits.n_sets > 1
+    if approximate:
+        follower = OneStep(columns, by_pass, nulls, runner.n_threads, n_anchors=ONE_STEP_ANCHORS)
+        follower.anchors.held = anchors
+        follower.start(np.arange(fits.size // fits.n_sets))
+        follower.advance_full(tolerance, max(n_passes, 1))
+    else:
+        driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
+        driver.anchors.held = anchors
+        solved = summary.sample.whole and fits.n_sets <= MANY_SETS
+        _advance(driver, columns, solved, tolerance, n_passes)
+    return Fitted(problem, summary, nulls, columns, approximate)
 
 
 def sample_size(dataset: Dataset, n_classes: int) -> int:
@@ -151,7 +166,7 @@ def _fitted_nulls(
     every, unknown = np.arange(fits.size), nulls.unknown()
     small = Columns(problem.restricted(weights_of(sample, len(problem.role))), fits)
     _begin(small, nulls)
-    tolerance = Tolerance(0.1 * KKT_TOLERANCE, 0.1 * options.tol)
+    tolerance = Tolerance(0.1 * options.kkt_tolerance, 0.1 * options.tol)
     if all(small.problem.weight(s) > 0.0 for s in range(len(problem.sets))):
         driver = Lockstep(small, evaluate_on(sample, runner.n_threads), unknown, runner.n_threads)
         driver.start(every)
@@ -179,6 +194,7 @@ def _start(
     A sample of all rows gives the folds too, to full accuracy. Returns the curvature used.
     """
     problem, fits = columns.problem, columns.fits
+    every_set = sample.whole and fits.n_sets <= MANY_SETS
     cell_weight = weights_of(sample, len(problem.role))
     anchors: list[Anchor] = []
     if not cell_weight[problem.sets[0].cells].sum() > 0.0:
@@ -189,7 +205,7 @@ def _start(
     known = nulls if sample.whole else nulls.unknown()
     driver = Lockstep(small, evaluate, known, runner.n_threads, n_anchors=3)
     aim = Tolerance(0.3 * tolerance.violation, 0.3 * tolerance.gap) if sample.whole else ROUGH
-    n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if sample.whole else 1
+    n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if every_set else 1
     grid = np.arange(fits.size).reshape(fits.shape)
     bounds = np.unique(np.linspace(0, n_alphas, SAMPLE_CHUNKS + 1).astype(int))
     for first, last in zip(bounds[:-1], bounds[1:], strict=True):

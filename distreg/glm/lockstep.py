@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -137,10 +136,9 @@ class Lockstep:
             )
             evaluated = np.union1d(active, chosen)
             found = self._ask(evaluated, anchors=chosen)
-            used += 1
-            kept = np.isin(evaluated, active)
             values = values_of(self.problem, self._sets[evaluated], found)
-            self._take(active, _subset(values, kept), tolerance)
+            used += 1
+            self._take(active, values.of(np.isin(evaluated, active)), tolerance)
             slow, misled = self._slow_sets(active, before, tolerance)
             if fresh:
                 self.anchors.own.update(misled - {0})
@@ -157,9 +155,13 @@ class Lockstep:
         def one(i: int) -> None:
             self._step(int(fits[i]), lasso[i], ridge[i])
 
-        self.anchors.prepare(fits)
-        with ThreadPoolExecutor(self._n_threads) as pool:
-            list(pool.map(one, range(fits.size), chunksize=max(1, fits.size // 32)))
+        first = 0
+        for batch in self.anchors.batches(fits):
+            self.anchors.prepare(batch)
+            places = range(first, first + batch.size)
+            with ThreadPoolExecutor(self._n_threads) as pool:
+                list(pool.map(one, places, chunksize=max(1, batch.size // 32)))
+            first += batch.size
 
     def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
         metric = self.anchors.metric(fit)
@@ -284,11 +286,14 @@ class Lockstep:
         """What an intercept without a gradient would take from the gradients, (n, C p)."""
         lean = np.zeros_like(values.grad)
         if self.problem.fit_intercept and self.anchors.held:
-            self.anchors.prepare(fits)
-            for i, fit in enumerate(fits):
-                known = self.anchors.intercept_metric(int(fit))
-                if known is not None:
-                    lean[i] = values.grad_intercept[i] @ follow_of(*known)
+            first = 0
+            for batch in self.anchors.batches(fits):
+                self.anchors.prepare(batch)
+                for i, fit in enumerate(batch, start=first):
+                    known = self.anchors.intercept_metric(int(fit))
+                    if known is not None:
+                        lean[i] = values.grad_intercept[i] @ follow_of(*known)
+                first += batch.size
         return lean
 
     def _slow_sets(
@@ -329,14 +334,3 @@ def _shorten(metric: Metric, move: np.ndarray, intercept_move: np.ndarray) -> fl
     if not (square > 0.0 and total > 0.0):
         return 1.0
     return float(min(1.0, LONGEST_STEP / np.sqrt(square / total)))
-
-
-def _subset(values: Values, chosen: np.ndarray) -> Values:
-    parts: Sequence[np.ndarray] = [getattr(values.scores, n)[chosen] for n in values.scores.NAMES]
-    return Values(
-        values.loss[chosen],
-        values.grad[chosen],
-        values.grad_intercept[chosen],
-        values.curvature[chosen],
-        type(values.scores)(*parts),
-    )

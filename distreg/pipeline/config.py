@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from distreg.data.folds import split_approximate
 from distreg.exceptions import ConfigError
 from distreg.losses import get_loss
 from distreg.pipeline.document import Document, parse_value, read_document
@@ -97,6 +98,7 @@ class CVConfig(_Section):
     kind: Literal["shuffled", "contiguous", "group", "time", "column"] = "shuffled"
     seed: Annotated[int, Field(ge=0)] = 0
     column: str | None = None
+    approximate: bool = False
 
     @model_validator(mode="after")
     def _column(self) -> Self:
@@ -138,7 +140,13 @@ class ModelConfig(_Section):
     @field_validator("cv", mode="before")
     @classmethod
     def _folds(cls, value: Any) -> Any:
-        return {"folds": value} if isinstance(value, (int, float, str)) else value
+        if isinstance(value, (int, float, str)):
+            value = {"folds": value}
+        if isinstance(value, Mapping):
+            folds, approximate = split_approximate(value.get("folds"))
+            # "approx" and "approx-10" stand for two keys
+            value = {**value, "folds": folds, "approximate": True} if approximate else value
+        return value
 
     @field_validator("penalties", "l1_ratio", "alphas")
     @classmethod
@@ -184,6 +192,16 @@ class ModelConfig(_Section):
                 if ratio not in named.values():
                     named[f"elasticnet_{ratio!r}"] = ratio
         return named
+
+
+class StabilityConfig(_Section):
+    """Stability selection, beside the cross-validation."""
+
+    n_pairs: Annotated[int, Field(ge=1, le=1000)] = 50
+    threshold: Annotated[float, Field(gt=0.5, le=1.0)] = 0.75
+    max_features: Annotated[float, Field(gt=0.0)] | None = None
+    l1_ratio: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class ClusterConfig(_Section):
@@ -241,9 +259,15 @@ class PipelineConfig(_Section):
     data: DataConfig
     test: TestConfig | None = None
     model: ModelConfig = ModelConfig()
+    stability: StabilityConfig | None = None
     cluster: ClusterConfig = ClusterConfig()
     tracking: TrackingConfig = TrackingConfig()
     output: OutputConfig = OutputConfig()
+
+    @field_validator("stability", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        return {"n_pairs": value} if isinstance(value, (int, float, str)) else value
 
     @field_validator("output", mode="before")
     @classmethod

@@ -18,7 +18,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 12
 MAX_NODES = 100_000
 
-SHORTHANDS = {"model.cv": "folds", "test": "fraction", "output": "dir"}
+SHORTHANDS = {"model.cv": "folds", "test": "fraction", "output": "dir", "stability": "n_pairs"}
 """Sections that a plain value stands for: `cv: 5` is `cv: {folds: 5}`."""
 
 Key = tuple[str | int, ...]

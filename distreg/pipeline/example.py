@@ -47,6 +47,8 @@ model:
   standardize: true
   # penalty_factor: {{a: 0}} # 0 never penalises a feature, 2 penalises it twice
 
+# stability: {{n_pairs: 50, threshold: 0.75}} # features that fits to random halves agree on
+
 cluster:
   kind: threads # of this process; processes; or scheduler with address: tcp://HOST:PORT
   # workers: 4

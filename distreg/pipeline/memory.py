@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
+from distreg.glm.anchors import METRIC_BYTES, OWN_BYTES
+from distreg.glm.problem import CURVATURE_BYTES
 from distreg.moments import Layout, Moments
 
-__all__ = ["GlmMemory", "Memory"]
+__all__ = ["GlmMemory", "Memory", "memory_of_halves"]
 
 BASE_BYTES = 300_000_000
 """What a Python process with NumPy, SciPy, numba, pandas and Dask holds before any data."""
@@ -153,6 +155,12 @@ class GlmMemory(Memory):
         return sum(self.anchors) * pairs * super().state
 
     @property
+    def metrics(self) -> int:
+        """Numbers of the metrics of all anchors and training sets."""
+        p, (of_full, of_folds) = self.n_classes * (self.n_dense + self.n_sparse), self.anchors
+        return METRIC_COPIES * (of_full * (self.n_folds + 1) + of_folds) * p**2
+
+    @property
     def state(self) -> int:
         """Bytes of what a task returns."""
         return self.gradients + self.curvature
@@ -168,10 +176,8 @@ class GlmMemory(Memory):
         """The merged state, the columns, and the metrics of all anchors and training sets."""
         p, n_sets = self.n_classes * (self.n_dense + self.n_sparse), self.n_folds + 1
         columns = COLUMN_COPIES * self.n_paths * n_sets * p
-        of_full, of_folds = self.anchors
-        metrics = METRIC_COPIES * (of_full * n_sets + of_folds) * p**2
         steps = STEP_COPIES * self.path_threads * p**2
-        return BASE_BYTES + self.state + 8 * (columns + metrics + steps)
+        return BASE_BYTES + self.state + 8 * (columns + self.metrics + steps)
 
     def peaks(self) -> tuple[int, int]:
         """Bytes of each worker and of this process, which keeps its metrics during a pass."""
@@ -179,3 +185,32 @@ class GlmMemory(Memory):
             return self.worker, self.client
         both = self.worker + self.client - BASE_BYTES - self.state
         return both, both
+
+
+@dataclass(frozen=True)
+class HalvesMemory(GlmMemory):
+    """The same with very many training sets.
+
+    Beyond some size their cells share a curvature, and their metrics are made in turn.
+    """
+
+    @property
+    def curvature(self) -> int:
+        """Bytes of the curvature, at most what a task may hold, or one Gram matrix an anchor."""
+        shared = super().curvature // max(self.n_cells, 1)
+        return min(super().curvature, max(CURVATURE_BYTES + OWN_BYTES, shared))
+
+    @property
+    def metrics(self) -> int:
+        """Numbers of the metrics that are kept at once."""
+        p, of_full = self.n_classes * (self.n_dense + self.n_sparse), self.anchors[0]
+        return min(super().metrics, METRIC_COPIES * max(METRIC_BYTES // 8, of_full * p**2))
+
+
+def memory_of_halves(memory: Memory, n_alphas: int) -> Memory:
+    """What stability selection needs, one path of `n_alphas`, from what `memory` says of folds."""
+    memory = replace(memory, n_paths=n_alphas)
+    if not isinstance(memory, GlmMemory):
+        return memory
+    known = {f.name: getattr(memory, f.name) for f in fields(memory)}
+    return HalvesMemory(**{**known, "n_ratios": 1})

@@ -23,7 +23,7 @@ _LIMITS = {
 _RANGES = {
     "l1_ratio": "; allowed: 0 (L2) to 1 (L1)",
     "alphas": "; penalty strengths are positive numbers",
-    "cv": "; give the number of folds, or {folds: 5, kind: shuffled}",
+    "cv": "; give the number of folds, approx, or {folds: 5, kind: shuffled}",
     "max_passes": "; the first pass summarises the data, the others fit",
     "folds": "; give the number of folds, 2 or more",
     "memory_limit": "; give a size such as 4GB",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from distreg.exceptions import ConfigError
 from distreg.losses import get_loss
-from distreg.pipeline.memory import GlmMemory, Memory
+from distreg.pipeline.memory import GlmMemory, Memory, memory_of_halves
+from distreg.pipeline.stable import N_ALPHAS, halves_of
 
 if TYPE_CHECKING:
     from distreg.cluster import Resources
@@ -38,6 +39,8 @@ class Plan:
     fewest_passes, max_passes, test_passes : int
         Of these the fewest that are usual and the most that are allowed for the fit, and those for
         the predictions of the test rows.
+    halves_passes : int
+        Further passes that stability selection usually takes, at most.
     n_rows, n_features, n_blocks, n_groups : int
         Of the data set.
     folds : str
@@ -45,7 +48,7 @@ class Plan:
     n_fits : int
         Models that are fitted.
     bytes_read : int
-        Decoded size of what `n_passes` passes read.
+        Decoded size of what `n_passes` passes and those of the halves read.
     state_bytes : int
         What a task returns: moments, or gradients and curvatures.
     block_bytes : int
@@ -72,6 +75,7 @@ class Plan:
     fewest_passes: int
     max_passes: int
     test_passes: int
+    halves_passes: int
     n_scans: int
     n_rows: int
     n_features: int
@@ -125,12 +129,13 @@ class Plan:
         ]
 
     def _passes(self) -> str:
+        more = f" and {self.halves_passes} for the halves," if self.halves_passes else ""
         if self.max_passes == 1:
-            return "1 pass"
+            return "1 pass" + more
         fewest, usual = self.fewest_passes, self.n_passes - self.test_passes
         span = f"{fewest} to {usual}" if fewest < usual else f"{usual}"
         test = " and 1 for the test rows," if self.test_passes else ""
-        return f"about {span} passes, at most {self.max_passes} (model.max_passes),{test}"
+        return f"about {span} passes, at most {self.max_passes} (model.max_passes),{test}{more}"
 
     @property
     def fits(self) -> bool:
@@ -142,9 +147,14 @@ def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources:
     """Predict passes, fits and memory from sizes alone."""
     memory = _memory(config, dataset, cells, resources)
     worker, client = memory.peaks()
+    halves = halves_of(config, dataset)
+    if halves is not None:
+        more = memory_of_halves(_memory(config, dataset, halves, resources), N_ALPHAS).peaks()
+        worker, client = max(worker, more[0]), max(client, more[1])
     n_fits = memory.n_paths * (cells.n_folds + 1)
     driver, reason = _driver(config.model.loss, memory, n_fits)
     fewest, usual, most, test = _passes(config, cells)
+    extra = 0 if halves is None else usual
     return Plan(
         driver=driver,
         reason=reason,
@@ -152,6 +162,7 @@ def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources:
         fewest_passes=fewest,
         max_passes=most,
         test_passes=test,
+        halves_passes=extra,
         n_scans=dataset.n_scans,
         n_rows=dataset.n_rows,
         n_features=dataset.n_features,
@@ -159,7 +170,7 @@ def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources:
         n_groups=len(dataset.groups),
         folds=cells.description,
         n_fits=n_fits,
-        bytes_read=(usual + test) * dataset.nbytes,
+        bytes_read=(usual + test + extra) * dataset.nbytes,
         state_bytes=memory.state,
         block_bytes=memory.block_bytes,
         local=memory.local,

@@ -28,6 +28,7 @@ from distreg.report.summary import PenaltySummary, winner_of
 from distreg.report.tables import coefficient_table, path_table
 from distreg.result import CVResult
 from distreg.secrets import mask
+from distreg.stability import Stability
 
 __all__ = ["effective_file", "make_models", "write_results"]
 
@@ -86,11 +87,12 @@ def write_results(
     summaries: Sequence[PenaltySummary],
     report: Mapping[str, Any],
     models: Mapping[str, LinearModel],
+    stable: Stability | None = None,
 ) -> None:
     """Write the files of the output folder into a new folder."""
     text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
     (folder / REPORT).write_text(text + "\n", encoding="utf-8")
-    write_csv(folder / COEFFICIENTS, *coefficient_table(summaries))
+    write_csv(folder / COEFFICIENTS, *coefficient_table(summaries, stable))
     write_csv(folder / PATH, *path_table(summaries))
     models[winner_of(summaries).label].save(folder / MODEL)
     (folder / PIPELINE).write_text(effective_file(config), encoding="utf-8")

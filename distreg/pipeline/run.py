@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,6 +40,7 @@ from distreg.pipeline.config import CVConfig, PipelineConfig
 from distreg.pipeline.output import CHECKPOINT, check_output, replace_folder
 from distreg.pipeline.plan import Plan, check_fits, make_plan
 from distreg.pipeline.results import make_models, write_results
+from distreg.pipeline.stable import select_stable
 from distreg.pipeline.tracked import finish_tracking, start_tracking
 from distreg.report.summary import PenaltySummary, summarise
 from distreg.report.tables import make_report
@@ -141,14 +142,24 @@ def run_pipeline(
             client, n_threads=config.cluster.workers, progress=progress, checkpoint=checkpoint
         )
         result, summaries = _fitted(config, ready, runner)
-        report = make_report(result, summaries, _about(config, ready))
+        about, stable = _about(config, ready), None
+        chosen = select_stable(config, ready.dataset, ready.options, runner)
+        if chosen is not None:
+            stable, about["stability"] = chosen
+            result = replace(result, cost=replace(runner.cost))
+        report = make_report(result, summaries, about)
         models = make_models(config, ready.dataset, result, summaries)
-        replace_folder(folder, lambda new: write_results(new, config, summaries, report, models))
+        replace_folder(
+            folder, lambda new: write_results(new, config, summaries, report, models, stable)
+        )
         tracked = None
         if tracker is not None:
-            tracked = finish_tracking(tracker, ready.dataset, result, summaries)
+            tracked = finish_tracking(
+                tracker, ready.dataset, result, summaries, report.get("stability")
+            )
     status = DONE if tracked is None or not tracked.pending else TRACKING_PENDING
-    status = status if result.converged else NOT_CERTIFIED
+    certified = result.converged and (chosen is None or chosen[1]["converged"])
+    status = status if certified else NOT_CERTIFIED
     return Outcome(report, folder, result, status, tracked)
 
 
@@ -234,6 +245,7 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         tol=model.tol,
         loss=model.loss,
         max_passes=model.max_passes,
+        approximate=model.cv.approximate,
     )
     return Prepared(dataset, cells, options, make_plan(config, dataset, cells, resources))
 
@@ -279,6 +291,7 @@ def _identity(config: PipelineConfig, ready: Prepared) -> dict[str, Any]:
         "data settings": config.data.model_dump(mode="json", exclude={"path"}),
         "test split": None if config.test is None else config.test.model_dump(mode="json"),
         "folds": model.cv.model_dump(mode="json"),
+        "stability": config.stability and config.stability.model_dump(mode="json"),
         # the moments of the squared loss serve any penalty; other passes depend on earlier answers
         **({} if model.loss == "squared" else {"model": model.model_dump(mode="json")}),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distreg.data.dataset import Dataset
@@ -34,6 +34,9 @@ def start_tracking(
         "cv_folds": model.cv.folds,
         "cv_kind": model.cv.kind,
         "cv_seed": model.cv.seed,
+        "cv_approximate": model.cv.approximate,
+        "stability_n_pairs": config.stability and config.stability.n_pairs,
+        "stability_threshold": config.stability and config.stability.threshold,
         "test_fraction": None if test is None else test.fraction,
         "test_kind": None if test is None else test.kind,
         "selection": model.selection,
@@ -64,14 +67,21 @@ def finish_tracking(
     dataset: Dataset,
     result: CVResult,
     summaries: Sequence[PenaltySummary],
+    stable: Mapping[str, Any] | None = None,
 ) -> TrackingResult:
-    """Send everything; the output folder is complete."""
+    """Send everything; the output folder is complete. `stable` is that section of the report."""
+    params: dict[str, Any] = {"n_samples": result.n_samples, "n_test": result.n_test}
+    if stable is not None:
+        params |= {
+            "stability_n_selected": len(stable["selected"]),
+            "stability_expected_false": stable["expected_false"],
+        }
     for summary in summaries:
         tracker.record(summary)
     return tracker.finish(
         result.cost,
         input_example=_typical_row(dataset, result),
-        params={"n_samples": result.n_samples, "n_test": result.n_test},
+        params=params,
     )
 
 

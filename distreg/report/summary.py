@@ -11,6 +11,7 @@ import numpy as np
 from distreg.exceptions import InputError
 from distreg.glm.scores import ClassScores
 from distreg.path import PathResult
+from distreg.report.top import TopCoefficient, largest_coefficients
 from distreg.report.words import Words, class_name, words_of
 from distreg.result import CVResult
 from distreg.selection import RULES, Selected, select
@@ -23,28 +24,6 @@ __all__ = [
     "winner_of",
     "with_scores",
 ]
-
-N_TOP = 20
-
-
-@dataclass(frozen=True)
-class TopCoefficient:
-    """One feature of the chosen model.
-
-    `size` is the coefficient times the feature's standard deviation: the change of the prediction
-    for one standard deviation, comparable between features. Of a multinomial model it is the
-    coefficient of the class where it is largest, `of_class`.
-    """
-
-    name: str
-    coef: float
-    size: float
-    of_class: Any = None
-
-    @property
-    def title(self) -> str:
-        """Feature and class."""
-        return self.name if self.of_class is None else f"{self.name} ({self.of_class})"
 
 
 @dataclass(frozen=True)
@@ -83,6 +62,8 @@ class PenaltySummary:
         Deviance of the model that has only an intercept, on the training rows.
     tol : float
         Tolerance on the dual gap relative to the null objective.
+    approximate : bool
+        The folds' fits are approximate: no tolerance is asked of them.
     loss : str
         Name of the loss.
     classes : tuple or None
@@ -120,6 +101,7 @@ class PenaltySummary:
     fold_violation: np.ndarray | None = None
     scores: ClassScores | None = None
     target: str | None = None
+    approximate: bool = False
 
     @property
     def words(self) -> Words:
@@ -188,7 +170,8 @@ class PenaltySummary:
         bounds = [(self.fold_gap[i], self.tol)]
         if self.fold_violation is not None:
             bounds.append((self.fold_violation[i], self.kkt_tolerance))
-        return bool(full and all(np.isnan(size) or size <= bound for size, bound in bounds))
+        within = self.approximate or all(np.isnan(size) or size <= b for size, b in bounds)
+        return bool(full and within)
 
     def curves(self) -> dict[str, np.ndarray]:
         """Every curve over the grid, by metric name."""
@@ -318,33 +301,12 @@ def _summarise(
         winner=winner,
         feature_names=result.feature_names,
         feature_sd=sd,
-        top=_top(path.coef[index], sd, result.feature_names, result.classes),
+        top=largest_coefficients(path.coef[index], sd, result.feature_names, result.classes),
         null_deviance=result.null_deviance,
         tol=result.tol,
         loss=result.loss,
         classes=result.classes,
         kkt_tolerance=result.kkt_tolerance,
         fold_violation=violation[i],
-    )
-
-
-def _top(
-    coef: np.ndarray, sd: np.ndarray, names: tuple[str, ...], classes: tuple[Any, ...] | None
-) -> tuple[TopCoefficient, ...]:
-    """The largest coefficients by standardised size; ties keep the order of the features.
-
-    Of (C, p) coefficients each feature shows the one of the class where it is largest.
-    """
-    rows = np.atleast_2d(coef)
-    of, columns = np.abs(rows * sd).argmax(axis=0), np.arange(len(names))
-    largest = rows[of, columns]
-    size = largest * sd
-    order = np.argsort(-np.abs(size), kind="stable")[:N_TOP]
-    named = classes if coef.ndim == 2 else None
-    return tuple(
-        TopCoefficient(
-            names[j], float(largest[j]), float(size[j]), None if named is None else named[of[j]]
-        )
-        for j in order
-        if largest[j] != 0.0
+        approximate=result.approximate,
     )

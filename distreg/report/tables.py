@@ -12,6 +12,7 @@ import numpy as np
 from distreg.report.summary import PenaltySummary, winner_of
 from distreg.report.words import words_of
 from distreg.result import CVResult
+from distreg.stability import Stability
 
 __all__ = ["coefficient_table", "compare_penalties", "make_report", "path_table"]
 
@@ -111,10 +112,13 @@ def compare_penalties(
     }
 
 
-def coefficient_table(summaries: Sequence[PenaltySummary]) -> Table:
+def coefficient_table(
+    summaries: Sequence[PenaltySummary], stable: Stability | None = None
+) -> Table:
     """Header and rows (feature, one coefficient a penalty); the intercept comes first.
 
-    Of a multinomial model one coefficient for each penalty and class: "l1:setosa".
+    Of a multinomial model one coefficient for each penalty and class: "l1:setosa". After a
+    stability selection the last column holds the features' selection probabilities.
     """
     header = ["feature"]
     for s in summaries:
@@ -127,6 +131,10 @@ def coefficient_table(summaries: Sequence[PenaltySummary]) -> Table:
         (name, *map(float, values))
         for name, values in zip(summaries[0].feature_names, columns, strict=True)
     ]
+    if stable is not None:
+        header.append("selection_probability")
+        shares = ("", *map(float, stable.probability))
+        rows = [(*row, share) for row, share in zip(rows, shares, strict=True)]
     return tuple(header), rows
 
 
@@ -221,16 +229,21 @@ def _certificates(result: CVResult) -> dict[str, Any]:
             for p in result.paths
         ]
     )
-    gap = np.fmax(full, result.fold_dual_gap)
+    approximate = result.approximate
+    gap = full if approximate else np.fmax(full, result.fold_dual_gap)
     above = gap > result.tol
     worst_violation = math.nan
     if np.isfinite(result.kkt_tolerance):
         full_violation = np.array([p.relative_violation for p in result.paths])
-        violation = np.fmax(full_violation, result.fold_kkt_violation)
+        violation = full_violation
+        if not approximate:
+            violation = np.fmax(full_violation, result.fold_kkt_violation)
         above |= violation > result.kkt_tolerance
         worst_violation = float(violation.max())
     return {
-        "n_fits": int(full.size * (len(result.fold_weight) + 1)),
+        "n_fits": int(full.size * (1 if approximate else len(result.fold_weight) + 1)),
+        "approximate": approximate,
+        "worst_fold_violation": float(result.fold_kkt_violation.max()) if approximate else None,
         "worst_relative_gap": float(gap.max()),
         "worst_relative_violation": worst_violation,
         "n_above_tol": int(above.sum()),

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from distreg.report.stable import stability_line
 from distreg.report.words import Words, words_of
 
 __all__ = ["ProgressLine", "headline", "print_comparison", "print_report", "size"]
@@ -46,6 +47,8 @@ def print_report(report: Mapping[str, Any], file: TextIO) -> None:
     for line in headline(report):
         console.print(Text(line))
     console.print()
+    if report.get("stability") is not None:
+        console.print(Text(stability_line(report["stability"])))
     console.print(Text(certificate_line(report)))
     console.print(Text(cost_line(report)))
     for warning in report.get("warnings", ()):
@@ -106,9 +109,15 @@ def certificate_line(report: Mapping[str, Any]) -> str:
             f"; the largest KKT violation is {found['worst_relative_violation']:.1g} of the null "
             f"gradient (tolerance {report['kkt_tolerance']:.0e})"
         )
+    if found.get("approximate"):
+        kkt += (
+            ". The cross-validation is approximate: each fold is one Newton step from the answer "
+            f"on all rows (largest KKT violation {found['worst_fold_violation']:.1g})"
+        )
     if found["converged"]:
+        whose = " on all rows" if found.get("approximate") else ""
         return (
-            f"All {found['n_fits']:,} fits are certified: their objectives are within "
+            f"All {found['n_fits']:,} fits{whose} are certified: their objectives are within "
             f"{found['worst_relative_gap']:.1g} of the optimum, relative to the null model "
             f"(tolerance {report['tol']:.0e}){kkt}."
         )
