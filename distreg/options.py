@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distreg.exceptions import InputError
+from distreg.losses import get_loss
 
 __all__ = ["PathOptions", "as_grids", "check_options"]
 
@@ -39,6 +40,8 @@ class PathOptions:
         Tolerance on dual_gap / null_objective above which an answer counts as not converged.
     loss : str
         Name of the loss.
+    loss_parameter : float, optional
+        delta of the Huber loss (default 1.35), the quantile of the quantile loss (default 0.5).
     max_passes : int, optional
         Most passes over the data; default 100 (the squared loss needs one).
     """
@@ -53,10 +56,12 @@ class PathOptions:
     tol: float = 1e-6
     loss: str = "squared"
     max_passes: int | None = None
+    loss_parameter: float | None = None
 
 
 def check_options(options: PathOptions, n_features: int) -> None:
     """Raise InputError for an option out of range; reads no data."""
+    get_loss(options.loss, options.loss_parameter)
     for ratio in options.l1_ratios:
         if not 0.0 <= ratio <= 1.0:
             raise InputError(

@@ -26,8 +26,10 @@ class Scores:
     chi2: np.ndarray
     correct: np.ndarray
     brier: np.ndarray
+    absolute: np.ndarray
+    square: np.ndarray
 
-    NAMES = ("train", "held_out", "test", "chi2", "correct", "brier")
+    NAMES = ("train", "held_out", "test", "chi2", "correct", "brier", "absolute", "square")
 
     @classmethod
     def unknown(cls, n_fits: int) -> Scores:
@@ -131,6 +133,7 @@ def request_of(
     both = np.concatenate([raw, filled], axis=2)
     points = Points(
         loss=problem.loss.code,
+        parameter=problem.loss.parameter,
         n_classes=n_classes,
         centre=centre[: problem.n_dense],
         missing=problem.missing,
@@ -191,6 +194,8 @@ def values_in(problem: Problem, s: int, found: Evaluation) -> Values:
         chi2=total("chi2", training.cells),
         correct=total("correct", test),
         brier=total("brier", test),
+        absolute=total("absolute", test),
+        square=total("square", test),
     )
     curvature = total("curvature", training.cells).reshape(-1, n_classes) / weight
     return Values(train / weight, grad, grad_intercept, curvature, scores)

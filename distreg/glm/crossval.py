@@ -29,7 +29,7 @@ def cross_validate_glm(
 ) -> CVResult:
     """Fit every fold, l1_ratio and alpha in passes that serve them all; `options` are checked."""
     start, before = time.perf_counter(), runner.cost.pass_seconds
-    loss = get_loss(options.loss)
+    loss = get_loss(options.loss, options.loss_parameter)
     with single_threaded_blas():
         fitted = fit_columns(dataset, cells, loss, options, runner)
     problem, summary, fits = fitted.problem, fitted.summary, fitted.columns.fits

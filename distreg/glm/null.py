@@ -94,7 +94,9 @@ def nulls_of(
 def _single(problem: Problem, mean: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Predictor, and residual ``base + slope * target`` there."""
     loss = problem.loss
-    eta = float(np.asarray(loss.null_eta(mean))) if problem.fit_intercept else 0.0
+    # where the mean does not determine the null model it is where its fit begins
+    start = mean if loss.null_eta is None else loss.null_eta(mean)
+    eta = float(np.asarray(start)) if problem.fit_intercept else 0.0
     residual = -loss.slope(np.array([0.0, 1.0]), np.array([eta, eta]))
     return np.array([eta]), residual[:1], float(residual[1] - residual[0])
 
@@ -103,6 +105,7 @@ def _classes(problem: Problem, share: np.ndarray) -> tuple[np.ndarray, np.ndarra
     n_classes = problem.n_classes
     if not problem.fit_intercept:
         return np.zeros(n_classes), np.full(n_classes, -1.0 / n_classes), 1.0
+    assert problem.loss.null_eta is not None
     return np.asarray(problem.loss.null_eta(share)), -share, 1.0
 
 

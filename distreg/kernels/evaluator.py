@@ -34,8 +34,8 @@ class Points:
 
     Attributes
     ----------
-    loss, n_classes : int
-        Code of the loss, and C.
+    loss, parameter, n_classes : int, float, int
+        Code and parameter of the loss, and C.
     centre : (p_dense,) array
         Subtracted from the dense features; stands for their missing values.
     missing : (m,) int array
@@ -55,6 +55,7 @@ class Points:
     """
 
     loss: int
+    parameter: float
     n_classes: int
     centre: np.ndarray
     missing: np.ndarray
@@ -128,11 +129,14 @@ class Evaluator:
             n_classes = points.n_classes
             columns = (points.anchors[:, None] * n_classes + np.arange(n_classes)).ravel()
             at = np.ascontiguousarray(eta[:, columns])
-            curvature[chosen] = rows.curvature_weights(points.loss, n_classes, at, y, weight)
+            curvature[chosen] = rows.curvature_weights(
+                points.loss, points.parameter, n_classes, at, y, weight
+            )
         role = np.repeat(points.role[cell][None, :], chosen.size, axis=0)
         rows.residual_rows(
-            points.loss, points.n_classes, eta, y, weight, role, points.bounds, self.sums[part]
-        )
+            points.loss, points.parameter, points.n_classes, eta, y, weight, role, points.bounds,
+            self.sums[part],
+        )  # fmt: skip
         for low, high in self._trained(cell):
             product = tile.T @ eta[:, low:high]
             if matrix is None:
