@@ -63,8 +63,7 @@ def cross_validate(
         If the data hold NaN or infinity, or a training set has no weight.
     """
     check_options(options, dataset.n_features)
-    loss = get_loss(options.loss)
-    if not loss.smooth or loss.null_eta is None:
+    if not get_loss(options.loss).smooth:
         raise InputError(f"loss={options.loss!r} cannot be fitted yet")
     runner.cost.n_scans += dataset.n_scans
     if options.loss != "squared":

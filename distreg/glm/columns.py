@@ -223,9 +223,10 @@ def certified(
     objective = values.loss + penalties.value(coef, lasso, ridge)
     weight = np.array([problem.weight(s) for s in sets])
     saturated = np.array([problem.saturated(s) for s in sets])
-    gap = fenchel_gap(
-        coef, grad, lasso, ridge, values.scores.chi2 / weight, values.loss - saturated
-    )
+    chi2 = values.scores.chi2 / weight
+    # rows beyond delta: delta (|e| - delta), the loss less half the squared slope
+    excess = np.maximum(values.loss - 0.5 * chi2, 0.0) if problem.loss.name == "huber" else 0.0
+    gap = fenchel_gap(coef, grad, lasso, ridge, chi2, values.loss - saturated, excess)
     if problem.fit_intercept:
         size = np.abs(values.grad_intercept)
         violation = np.maximum(violation, size.max(axis=1))

@@ -58,6 +58,7 @@ def cross_validate_glm(
         cost=replace(runner.cost),
         test=_test_scores(fitted, cells.test),
         loss=loss.name,
+        loss_parameter=loss.parameter if loss.parameter_name else None,
         classes=dataset.classes,
         kkt_tolerance=KKT_TOLERANCE,
         fold_kkt_violation=violation.max(axis=0) if len(folds) else np.full((1, 1), np.nan),
@@ -127,6 +128,10 @@ def _test_scores(fitted: Fitted, cells: np.ndarray) -> dict[str, np.ndarray]:
         return {}
     shape = fitted.columns.fits.shape
     deviance = _mean_deviance(fitted, scores.test.reshape(shape)[0], cells)
+    if loss.target == "real":
+        mse = scores.square.reshape(shape)[0] / weight
+        mae = scores.absolute.reshape(shape)[0] / weight
+        return {loss.name: deviance / 2.0, "mae": mae, "mse": mse, "rmse": np.sqrt(mse)}
     mean = summary.weight[cells] @ summary.target[cells] / weight
     null = float(loss.null_loss(mean if fitted.problem.n_classes > 1 else float(mean[0])) or 0.0)
     if loss.target == "count":
