@@ -93,6 +93,7 @@ def fenchel_gap(
     ridge: np.ndarray,
     chi2: np.ndarray,
     deviance: np.ndarray,
+    excess: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Duality gap of A points of any of the losses, from the exact gradient alone.
 
@@ -109,11 +110,15 @@ def fenchel_gap(
         Weighted mean of ``f'(eta)^2`` times the conjugate's second derivative there.
     deviance : (A,) array
         Mean loss above the saturated one.
+    excess : (A,) array or float
+        Weighted mean of what the conjugate's domain cuts off (docs/decisions/0011), which adds a
+        term of first order in 1 - s; 0 where the slope is strictly inside.
     """
     free = (lasso == 0) & (ridge == 0)
     s, gap = _scaled_gap(coef, np.where(free, 0.0, grad), lasso, ridge)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         second = np.where(s < 1.0, (1.0 - s) ** 2 / (2.0 * s) * chi2, 0.0)
+    second = second + (1.0 - s) * excess
     bound = np.fmin(second, (1.0 - s) * np.maximum(deviance, 0.0))
     return np.asarray(np.maximum(gap + bound, 0.0))
 

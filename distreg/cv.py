@@ -13,6 +13,7 @@ import psutil
 
 from distreg.curve import FoldFit, curve
 from distreg.exceptions import InputError
+from distreg.losses import get_loss
 from distreg.moments import Layout, Moments
 from distreg.options import PathOptions, as_grids, check_options
 from distreg.passes import PassRunner, single_threaded_blas
@@ -62,6 +63,8 @@ def cross_validate(
         If the data hold NaN or infinity, or a training set has no weight.
     """
     check_options(options, dataset.n_features)
+    if not get_loss(options.loss).smooth:
+        raise InputError(f"loss={options.loss!r} cannot be fitted yet")
     runner.cost.n_scans += dataset.n_scans
     if options.loss != "squared":
         from distreg.glm.crossval import cross_validate_glm

@@ -119,6 +119,7 @@ def save_model(
         data=DATA,
         distreg_version=distreg.__version__,
         loss=model.loss,
+        **({} if model.loss_parameter is None else {"loss_parameter": model.loss_parameter}),
         alpha=model.alpha,
         l1_ratio=model.l1_ratio,
     )

@@ -51,6 +51,8 @@ class LinearModel:
         Means that replace missing values, for a model without `columns`.
     info : mapping
         How it was fitted (n_samples, dual_gap, versions, ...); anything JSON can hold.
+    loss_parameter : float or None
+        delta of the Huber loss, the quantile of the quantile loss; None for other losses.
     classes : tuple or None
         Labels of a target of classes (text, int, float or bool) in the order of their codes; None
         for other targets.
@@ -67,11 +69,13 @@ class LinearModel:
     fill: np.ndarray | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[Level, ...] | None = None
+    loss_parameter: float | None = None
 
     def __post_init__(self) -> None:
         names = tuple(str(name) for name in self.feature_names)
         classes = _checked_classes(self.loss, self.classes)
-        several = get_loss(self.loss).target == "classes"
+        loss = get_loss(self.loss, self.loss_parameter)
+        several = loss.target == "classes"
         coef = np.ascontiguousarray(self.coef, dtype=np.float64)
         intercept = np.array(self.intercept, dtype=np.float64)
         fill = None if self.fill is None else np.ascontiguousarray(self.fill, dtype=np.float64)
@@ -88,7 +92,9 @@ class LinearModel:
             )
         if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
             raise InputError("A model's coefficients and intercept must be finite numbers.")
-        checked = {"coef": coef, "feature_names": names, "fill": fill, "classes": classes}
+        checked: dict[str, Any] = {"coef": coef, "feature_names": names, "fill": fill}
+        checked["classes"] = classes
+        checked["loss_parameter"] = loss.parameter if loss.parameter_name else None
         checked["intercept"] = intercept if several else float(intercept)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -241,6 +247,7 @@ class LinearModel:
                 fill=arrays.get("fill"),
                 info=dict(document["info"]),
                 classes=labels,
+                loss_parameter=modelfile.optional_number(document.get("loss_parameter")),
             )
         except Exception as error:
             # anyone may have written the files: whatever fails in them is damage
@@ -265,6 +272,8 @@ class LinearModel:
         }
         if self.loss == "squared":
             return document
+        if self.loss_parameter is not None:
+            document["loss_parameter"] = self.loss_parameter
         return document | {"format": 2, "classes": self.classes and list(self.classes)}
 
     @property

@@ -30,7 +30,8 @@ __all__ = [
 
 FORMAT = 2
 """Newest version of the files. What readers of a version would misread has the next one: models of
-the squared loss have version 1, those of other losses version 2, with the key classes."""
+the squared loss have version 1, those of other losses version 2, with the key classes (and
+loss_parameter, where the loss has one)."""
 
 MODEL_FILE, ARRAYS_FILE = "model.json", "coef.npz"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distreg.exceptions import InputError
+from distreg.losses import get_loss
 
 __all__ = ["PathOptions", "as_grids", "check_options"]
 
@@ -47,6 +48,8 @@ class PathOptions:
         step away from there. Of no effect on the squared loss, whose folds cost nothing.
     loss : str
         Name of the loss.
+    loss_parameter : float, optional
+        delta of the Huber loss (default 1.35), the quantile of the quantile loss (default 0.5).
     max_passes : int, optional
         Most passes over the data; default 100 (the squared loss needs one).
     """
@@ -63,10 +66,12 @@ class PathOptions:
     max_passes: int | None = None
     kkt_tolerance: float = KKT_TOLERANCE
     approximate: bool = False
+    loss_parameter: float | None = None
 
 
 def check_options(options: PathOptions, n_features: int) -> None:
     """Raise InputError for an option out of range; reads no data."""
+    get_loss(options.loss, options.loss_parameter)
     for ratio in options.l1_ratios:
         if not 0.0 <= ratio <= 1.0:
             raise InputError(

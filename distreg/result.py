@@ -58,6 +58,8 @@ class CVResult:
         Name of the loss.
     classes : tuple or None
         Labels of a class target.
+    loss_parameter : float or None
+        delta, or the quantile; None for a loss without a parameter.
     kkt_tolerance : float
         Tolerance on kkt_violation / null_gradient; infinite where the gap alone counts.
     fold_kkt_violation : (L, A) array
@@ -100,6 +102,7 @@ class CVResult:
     support_frequency: np.ndarray = field(default_factory=lambda: np.full((1, 1, 1), np.nan))
     approximate: bool = False
     fold_entry: np.ndarray = field(default_factory=lambda: np.empty((0, 1, 1), dtype=np.int32))
+    loss_parameter: float | None = None
 
     @property
     def l1_ratios(self) -> np.ndarray:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 L = np.longdouble
+DELTA = L(1.35)
+"""Of the Huber loss."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ def value(glm: GLM, eta: np.ndarray) -> np.ndarray:
         return np.exp(eta) - y * eta
     if glm.loss == "squared_hinge":
         return np.maximum(0, 1 - (2 * y - 1) * eta) ** 2 / 2
+    if glm.loss == "huber":
+        e = np.abs(y - eta)
+        return np.where(e <= DELTA, e**2 / 2, DELTA * (e - DELTA / 2))
     top = eta.max(axis=1)
     total = top + np.log(np.exp(eta - top[:, None]).sum(axis=1))
     return total - eta[np.arange(len(y)), y.astype(int)]
@@ -82,6 +87,8 @@ def slope(glm: GLM, eta: np.ndarray) -> np.ndarray:
     if glm.loss == "squared_hinge":
         sign = 2 * y - 1
         return -sign * np.maximum(0, 1 - sign * eta)
+    if glm.loss == "huber":
+        return np.clip(eta - y, -DELTA, DELTA)
     q = np.exp(eta - eta.max(axis=1, keepdims=True))
     q /= q.sum(axis=1, keepdims=True)
     q[np.arange(len(y)), y.astype(int)] -= 1
@@ -101,6 +108,8 @@ def conjugate(glm: GLM, u: np.ndarray) -> np.ndarray:
         return xlogx(u + y) - (u + y)
     if glm.loss == "squared_hinge":
         return u**2 / 2 + (2 * y - 1) * u
+    if glm.loss == "huber":
+        return np.where(np.abs(u) <= DELTA, u**2 / 2 + y * u, np.inf)
     q = u.copy()
     q[np.arange(len(y)), y.astype(int)] += 1
     return xlogx(q).sum(axis=1)

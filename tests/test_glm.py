@@ -23,7 +23,7 @@ from distreg.options import PathOptions
 from distreg.passes import PassRunner
 from distreg.result import CVResult
 
-LOSSES = ("logistic", "poisson", "squared_hinge", "multinomial")
+LOSSES = ("logistic", "poisson", "squared_hinge", "multinomial", "huber")
 CLASSES = ("logistic", "squared_hinge", "multinomial")
 
 
@@ -39,6 +39,8 @@ def draw(loss: str, seed: int = 0, n: int = 300, p: int = 10) -> tuple[np.ndarra
         eta = raw @ (rng.standard_normal(p) * (rng.random(p) < 0.5)) * 0.5 + 0.3
         if loss == "poisson":
             y = rng.poisson(np.exp(np.clip(eta, -5, 4))).astype(float)
+        elif loss == "huber":
+            y = 3.0 * eta + rng.standard_t(1.5, n)
         else:
             y = (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float)
     return X, y, rng.uniform(0.2, 2.0, n)
@@ -94,8 +96,8 @@ def test_every_answer_is_certified_by_an_independent_computation(
     kind = {"standardize": standardize, "fit_intercept": fit_intercept}
     result = fit(loss, X, y, weight=weight, l1_ratios=(1.0, 0.5, 0.0), **kind)
     check_certified(glmoracle.make(loss, X, y, weight, **kind), result)
-    # all rows fit into the sample: one pass to read, one to certify
-    assert result.cost.n_passes == 2
+    # all rows fit into the sample: one pass to read, one to certify (and one for the null models)
+    assert result.cost.n_passes == 2 + (loss == "huber")
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -121,7 +123,7 @@ def test_passes_beyond_the_sample_are_few_and_agree_with_the_sample(
     passes = fit(loss, X, y, weight=s, **options)
     assert whole.converged
     assert passes.converged
-    assert whole.cost.n_passes == 2
+    assert whole.cost.n_passes == 2 + (loss == "huber")
     # a sample of 400 rows for up to 39 coefficients is a poor start
     assert passes.cost.n_passes <= 15
     for one, other in zip(whole.paths, passes.paths, strict=True):
@@ -353,6 +355,13 @@ def test_test_rows_are_scored_and_not_learned_from(loss: str) -> None:
     if loss == "poisson":
         expected = 2 * (mean - float(glmoracle.saturated(glm)))
         assert scores["deviance"] == pytest.approx(expected, rel=1e-8)
+        return
+    if loss == "huber":
+        e = (y[held] - eta).astype(float)
+        assert scores["huber"] == pytest.approx(mean, rel=1e-8)
+        assert scores["mae"] == pytest.approx(rows @ np.abs(e) / rows.sum(), rel=1e-8)
+        assert scores["mse"] == pytest.approx(rows @ e**2 / rows.sum(), rel=1e-8)
+        assert scores["rmse"] == pytest.approx(np.sqrt(scores["mse"]))
         return
     assert scores["squared_hinge" if loss == "squared_hinge" else "log_loss"] == pytest.approx(
         mean, rel=1e-8

@@ -13,6 +13,8 @@ from distreg.losses import LOSSES, Loss, get_loss
 
 EXTENDED = np.longdouble
 N, N_CLASSES = 400, 4
+DELTA, Q = 2.5, 0.3
+PARAMETERISED = {"huber": get_loss("huber", DELTA), "quantile": get_loss("quantile", Q)}
 
 
 def log_sum_exp(eta: np.ndarray) -> np.ndarray:
@@ -25,6 +27,11 @@ DEFINITIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "multinomial": lambda y, eta: log_sum_exp(eta) - eta[np.arange(len(y)), y.astype(int)],
     "poisson": lambda y, eta: np.exp(eta) - y * eta,
     "squared_hinge": lambda y, eta: np.maximum(0, 1 - (2 * y - 1) * eta) ** 2 / 2,
+    "hinge": lambda y, eta: np.maximum(0, 1 - (2 * y - 1) * eta),
+    "huber": lambda y, eta: np.where(
+        np.abs(y - eta) <= DELTA, (y - eta) ** 2 / 2, DELTA * (np.abs(y - eta) - DELTA / 2)
+    ),
+    "quantile": lambda y, eta: np.where(y > eta, Q * (y - eta), (1 - Q) * (eta - y)),
 }
 """The textbook's formulas, in whatever precision they are given."""
 
@@ -36,13 +43,16 @@ OUTSIDE = {
     ),
     "poisson": (np.array([0.0, 2.5]), np.array([-0.1, -2.6])),
     "squared_hinge": (np.array([0.0, 1.0]), np.array([-0.1, 0.1])),
+    "hinge": (np.array([0.0, 0.0, 1.0, 1.0]), np.array([-0.1, 1.1, 0.1, -1.1])),
+    "huber": (np.array([0.0, 3.0]), np.array([-2.6, 2.6])),
+    "quantile": (np.array([0.0, 3.0]), np.array([-0.31, 0.71])),
 }
 """Dual points outside the conjugate's domain; the squared loss has none."""
 
 
 @pytest.fixture(params=list(LOSSES))
 def loss(request: pytest.FixtureRequest) -> Loss:
-    return LOSSES[request.param]
+    return PARAMETERISED.get(request.param, LOSSES[request.param])
 
 
 def targets(loss: Loss, rng: np.random.Generator, n: int = N) -> np.ndarray:
@@ -120,7 +130,8 @@ def test_fenchel_young(loss: Loss) -> None:
 
 @pytest.mark.parametrize("name", list(OUTSIDE))
 def test_conjugate_is_infinite_outside_its_domain(name: str) -> None:
-    np.testing.assert_array_equal(LOSSES[name].conjugate(*OUTSIDE[name]), np.inf)
+    loss = PARAMETERISED.get(name, LOSSES[name])
+    np.testing.assert_array_equal(loss.conjugate(*OUTSIDE[name]), np.inf)
 
 
 def test_conjugate_at_zero_is_minus_the_saturated_loss(loss: Loss) -> None:
@@ -153,6 +164,9 @@ MEANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "multinomial": lambda eta: np.exp(eta) / np.exp(eta).sum(axis=-1, keepdims=True),
     "poisson": np.exp,
     "squared_hinge": lambda eta: eta,
+    "hinge": lambda eta: eta,
+    "huber": lambda eta: eta,
+    "quantile": lambda eta: eta,
 }
 
 
@@ -168,10 +182,16 @@ def test_null_model_minimises_the_weighted_mean_loss(loss: Loss) -> None:
     rng = np.random.default_rng(2)
     y, weight = targets(loss, rng), rng.random(N)
     mean = mean_of_target(loss, y, weight)
+    if loss.null_eta is None:
+        assert loss.null_loss(mean) is None
+        return
     eta = np.broadcast_to(loss.null_eta(mean), (N, N_CLASSES)[: np.ndim(mean) + 1])
-    slope = np.average(loss.slope(y, eta), axis=0, weights=weight)
-    np.testing.assert_allclose(slope, 0.0, atol=1e-14)
     best = np.average(loss.value(y, eta), weights=weight)
+    if loss.smooth:
+        slope = np.average(loss.slope(y, eta), axis=0, weights=weight)
+        np.testing.assert_allclose(slope, 0.0, atol=1e-14)
+    for step in (-1.0, -1e-3, 1e-3, 1.0):
+        assert np.average(loss.value(y, eta + step), weights=weight) >= best - 1e-14
     if loss.name == "squared":
         assert loss.null_loss(mean) is None
     else:
@@ -187,6 +207,8 @@ def test_null_model_minimises_the_weighted_mean_loss(loss: Loss) -> None:
         ("logistic", 1.0),
         ("squared_hinge", 0.0),
         ("squared_hinge", 1.0),
+        ("hinge", 0.0),
+        ("hinge", 1.0),
         ("poisson", 0.0),
         ("multinomial", np.array([1.0, 0.0, 0.0])),
         ("multinomial", np.array([0.5, 0.5, 0.0])),
@@ -242,11 +264,39 @@ def test_registry() -> None:
     for name, loss in LOSSES.items():
         assert get_loss(name) is loss
         assert loss.name == name
+        assert bool(loss.parameter_name) == (loss.parameter > 0.0) == (name in PARAMETERISED)
         assert pickle.loads(pickle.dumps(loss)) == loss  # noqa: S301
 
 
+@pytest.mark.parametrize("name", list(PARAMETERISED))
+def test_a_parameter_makes_another_loss(name: str) -> None:
+    one, default = PARAMETERISED[name], LOSSES[name]
+    assert one != default
+    assert get_loss(name, default.parameter) == default
+    assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301
+    assert one.value(np.zeros(1), np.full(1, 9.0)) != default.value(np.zeros(1), np.full(1, 9.0))
+
+
 @pytest.mark.parametrize(
-    ("name", "close"), [("logistc", "'logistic'"), ("hinge", "squared_hinge"), ("zzz", "poisson")]
+    ("name", "parameter", "words"),
+    [
+        ("huber", 0.0, "delta=0.0"),
+        ("huber", np.inf, "finite"),
+        ("huber", np.nan, "delta=nan"),
+        ("huber", True, "delta=True"),
+        ("quantile", 1.0, r"quantile=1.0.*in \(0, 1\)"),
+        ("quantile", -0.1, "quantile=-0.1"),
+        ("logistic", 1.0, "logistic loss has no parameter"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(name: str, parameter: float, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        get_loss(name, parameter)
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [("logistc", "'logistic'"), ("sqared_hinge", "'squared_hinge'"), ("zzz", "poisson")],
 )
 def test_an_unknown_loss_is_named_with_what_there_is(name: str, close: str) -> None:
     with pytest.raises(InputError, match=name) as error:

@@ -22,9 +22,14 @@ from distreg.kernels.rows import (
 from distreg.losses import LOSSES, Loss
 
 CASES = [("squared", 1), ("logistic", 1), ("poisson", 1), ("squared_hinge", 1)]
+CASES += [("hinge", 1), ("huber", 1), ("quantile", 1)]
 CASES += [("multinomial", 2), ("multinomial", 3), ("multinomial", 40)]
 SIZES = [(0, 0), (1, 3), (5, 0, 1), (300, 17)]
 """Fits of each training set; 300 are more than are handled at a time."""
+
+
+def kind(name: str) -> tuple[int, float]:
+    return LOSSES[name].code, LOSSES[name].parameter
 
 
 def targets(loss: Loss, n_classes: int, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -46,7 +51,7 @@ def problem(name: str, n_classes: int, sizes: tuple[int, ...], n: int = 41, seed
 
 def run(name: str, n_classes: int, eta, y, weight, role, bounds) -> tuple[np.ndarray, RowSums]:
     eta, sums = eta.copy(), RowSums.zeros(int(bounds[-1]), n_classes)
-    residual_rows(LOSSES[name].code, n_classes, eta, y, weight, role, bounds, sums)
+    residual_rows(*kind(name), n_classes, eta, y, weight, role, bounds, sums)
     return eta, sums
 
 
@@ -55,6 +60,8 @@ def chi2_of(loss: Loss, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
     if loss.name == "poisson":
         mean = loss.mean(np.maximum(eta, -700.0))
         return (mean - y) * ((mean - y) / mean)
+    if loss.name in ("hinge", "quantile"):
+        return np.zeros(len(y))
     if loss.name in ("logistic", "multinomial"):
         return np.expm1(np.minimum(loss.value(y, eta), 700.0))
     return loss.slope(y, eta) ** 2
@@ -91,6 +98,8 @@ def reference(name: str, n_classes: int, eta, y, weight, role, bounds):
         if loss.target in ("binary", "classes"):
             predicted = at.argmax(axis=1) if n_classes > 1 else at > 0
             sums.correct[fit] = test(predicted == y)
+        if loss.name in ("huber", "quantile"):
+            sums.absolute[fit], sums.square[fit] = test(np.abs(y - at)), test((y - at) ** 2)
         if loss.name in ("logistic", "multinomial"):
             shares = loss.mean(at)
             truth = np.eye(n_classes)[y.astype(int)] if n_classes > 1 else y
@@ -133,7 +142,7 @@ def test_sums_are_added_to_what_is_there(name: str, n_classes: int) -> None:
     _, once = run(name, n_classes, *given)
     twice = RowSums.zeros(5, n_classes)
     for _ in range(2):
-        residual_rows(LOSSES[name].code, n_classes, given[0].copy(), *given[1:], twice)
+        residual_rows(*kind(name), n_classes, given[0].copy(), *given[1:], twice)
     once += once
     for f in fields(RowSums):
         np.testing.assert_array_equal(getattr(twice, f.name), getattr(once, f.name))
@@ -165,7 +174,7 @@ def test_extreme_predictors(name: str, n_classes: int, size: float) -> None:
     np.testing.assert_allclose(sums.train, expected.train, rtol=1e-12, atol=1e-303)
     assert not np.isnan(sums.chi2).any()
     again = eta[:, : n_classes * bounds[-1]]
-    weights = curvature_weights(LOSSES[name].code, n_classes, again.copy(), y, weight)
+    weights = curvature_weights(*kind(name), n_classes, again.copy(), y, weight)
     assert np.isfinite(weights).all()
     assert (weights >= 0.0).all()
 
@@ -185,7 +194,7 @@ def test_predictors_that_are_not_finite_never_look_good(
 @pytest.mark.parametrize(("name", "n_classes"), CASES)
 def test_curvature_weights_are_the_blocks_of_the_curvature(name: str, n_classes: int) -> None:
     eta, y, weight, _, bounds = problem(name, n_classes, (4,))
-    found = curvature_weights(LOSSES[name].code, n_classes, eta.copy(), y, weight)
+    found = curvature_weights(*kind(name), n_classes, eta.copy(), y, weight)
     n_pairs = n_classes * (n_classes + 1) // 2
     assert found.shape == (len(y), bounds[-1], n_pairs)
     for fit in range(bounds[-1]):
@@ -201,7 +210,7 @@ def test_curvature_weights_are_the_blocks_of_the_curvature(name: str, n_classes:
 def test_an_unknown_code_is_refused() -> None:
     given = problem("squared", 1, (2,))
     with pytest.raises(ValueError, match="no loss"):
-        residual_rows(99, 1, *given, RowSums.zeros(2, 1))
+        residual_rows(99, 0.0, 1, *given, RowSums.zeros(2, 1))
 
 
 @njit

@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from distreg import (
     ElasticNet,
     ElasticNetCV,
+    HuberRegressor,
     Lasso,
     LassoCV,
     LinearSVC,
@@ -23,7 +24,7 @@ from distreg import (
 )
 
 ESTIMATORS = [Ridge(), Lasso(), ElasticNet(), RidgeCV(), LassoCV(), ElasticNetCV()]
-ESTIMATORS += [LogisticRegression(), LinearSVC(), PoissonRegressor()]
+ESTIMATORS += [LogisticRegression(), LinearSVC(), PoissonRegressor(), HuberRegressor()]
 # few alphas for the time that it takes: there are 60 checks or so of each
 ESTIMATORS += [kind(n_alphas=5) for kind in (LogisticRegressionCV, LinearSVCCV, PoissonRegressorCV)]
 # so that a feature or two of the checks' small data are selected

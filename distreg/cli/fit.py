@@ -31,8 +31,13 @@ def fit(  # noqa: PLR0913 - the flags of the command
         Text,
         typer.Option(
             metavar="LOSS",
-            help="squared, logistic, multinomial, poisson or squared_hinge (default: squared).",
+            help="squared, logistic, multinomial, poisson, squared_hinge or huber "
+            "(default: squared).",
         ),
+    ] = None,
+    delta: Annotated[
+        Text,
+        typer.Option(metavar="NUMBER", help="Where --loss huber becomes linear (default: 1.35)."),
     ] = None,
     penalty: Annotated[
         Text, typer.Option(metavar="LIST", help="Any of l1,l2,elasticnet (default: all).")
@@ -76,6 +81,7 @@ def fit(  # noqa: PLR0913 - the flags of the command
         single = {
             ("target", "data.target"): target,
             ("loss", "model.loss"): loss,
+            ("delta", "model.delta"): delta,
             ("cv", "model.cv"): cv,
             ("test", "test.fraction"): test,
             ("selection", "model.selection"): selection,

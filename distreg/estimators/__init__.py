@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from distreg.estimators.convergence import ConvergenceWarning
+from distreg.estimators.huber import HuberRegressor, HuberRegressorCV
 from distreg.estimators.linear import ElasticNet, Lasso, Ridge
 from distreg.estimators.linear_cv import ElasticNetCV, LassoCV, RidgeCV
 from distreg.estimators.logistic import LogisticRegression, LogisticRegressionCV
@@ -14,6 +15,8 @@ __all__ = [
     "ConvergenceWarning",
     "ElasticNet",
     "ElasticNetCV",
+    "HuberRegressor",
+    "HuberRegressorCV",
     "Lasso",
     "LassoCV",
     "LinearSVC",

@@ -69,6 +69,10 @@ class Estimator(BaseEstimator):
         """Name of the loss."""
         raise NotImplementedError
 
+    def _loss_parameter(self) -> float | None:
+        """Parameter of the loss, None if it has none."""
+        return None
+
     def _dataset(self, given: Given, fold_key: Any) -> Dataset:
         """Data set of what `fit` was given."""
         return as_dataset(self, given, self.missing, fold_key)
@@ -121,6 +125,7 @@ class Estimator(BaseEstimator):
             # the engine wants a positive one; nothing is certified below rounding error anyway
             tol=max(float(self.tol), np.finfo(np.float64).tiny),
             loss=self._loss(dataset),
+            loss_parameter=self._loss_parameter(),
             max_passes=self.max_passes,
         )
         result = cross_validate(dataset, cells, replace(shared, **options), runner)
@@ -163,6 +168,7 @@ class Estimator(BaseEstimator):
             feature_names=dataset.feature_names,
             columns=columns,
             loss=result.loss,
+            loss_parameter=result.loss_parameter,
             alpha=self.alpha_,
             l1_ratio=self.l1_ratio_,
             target=fitted.target,

@@ -16,16 +16,11 @@ from distreg.estimators.inputs import Given, as_features, is_dask
 from distreg.estimators.scoring import lazy_r2
 from distreg.estimators.single import Single
 
-__all__ = ["BaseLinear", "ElasticNet", "Lasso", "Ridge"]
+__all__ = ["BaseLinear", "ElasticNet", "Lasso", "Regression", "Ridge"]
 
 
-class BaseLinear(RegressorMixin, Estimator):
-    """Linear model with squared loss."""
-
-    _SOLVERS = ("auto", "gram")
-
-    def _loss(self, dataset: Dataset) -> str:
-        return "squared"
+class Regression(RegressorMixin, Estimator):
+    """Linear model of a real target."""
 
     def predict(self, X: Any) -> Any:
         """Predict the target.
@@ -60,6 +55,15 @@ class BaseLinear(RegressorMixin, Estimator):
         if is_dask(fitted):
             return lazy_r2(fitted, y, sample_weight)
         return float(r2_score(y, fitted, sample_weight=sample_weight))
+
+
+class BaseLinear(Regression):
+    """Linear model with squared loss."""
+
+    _SOLVERS = ("auto", "gram")
+
+    def _loss(self, dataset: Dataset) -> str:
+        return "squared"
 
 
 class _Single(Single, BaseLinear):

@@ -26,8 +26,10 @@ class Scores:
     chi2: np.ndarray
     correct: np.ndarray
     brier: np.ndarray
+    absolute: np.ndarray
+    square: np.ndarray
 
-    NAMES = ("train", "held_out", "test", "chi2", "correct", "brier")
+    NAMES = ("train", "held_out", "test", "chi2", "correct", "brier", "absolute", "square")
 
     @classmethod
     def unknown(cls, n_fits: int) -> Scores:
@@ -131,6 +133,7 @@ def request_of(
     both = np.concatenate([raw, filled], axis=2)
     points = Points(
         loss=problem.loss.code,
+        parameter=problem.loss.parameter,
         n_classes=n_classes,
         centre=centre[: problem.n_dense],
         missing=problem.missing,
@@ -202,6 +205,8 @@ def values_in(problem: Problem, s: int, found: Evaluation) -> Values:
         chi2=total("chi2", training.cells),
         correct=total("correct", test),
         brier=total("brier", test),
+        absolute=total("absolute", test),
+        square=total("square", test),
     )
     curvature = total("curvature", training.cells).reshape(-1, n_classes) / weight
     return Values(train / weight, grad, grad_intercept, curvature, scores)
@@ -229,9 +234,10 @@ def certified(
     objective = values.loss + penalties.value(coef, lasso, ridge)
     weight = np.array([problem.weight(s) for s in sets])
     saturated = np.array([problem.saturated(s) for s in sets])
-    gap = fenchel_gap(
-        coef, grad, lasso, ridge, values.scores.chi2 / weight, values.loss - saturated
-    )
+    chi2 = values.scores.chi2 / weight
+    # rows beyond delta: delta (|e| - delta), the loss less half the squared slope
+    excess = np.maximum(values.loss - 0.5 * chi2, 0.0) if problem.loss.name == "huber" else 0.0
+    gap = fenchel_gap(coef, grad, lasso, ridge, chi2, values.loss - saturated, excess)
     if problem.fit_intercept:
         size = np.abs(values.grad_intercept)
         violation = np.maximum(violation, size.max(axis=1))

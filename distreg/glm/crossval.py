@@ -29,7 +29,7 @@ def cross_validate_glm(
 ) -> CVResult:
     """Fit every fold, l1_ratio and alpha in passes that serve them all; `options` are checked."""
     start, before = time.perf_counter(), runner.cost.pass_seconds
-    loss = get_loss(options.loss)
+    loss = get_loss(options.loss, options.loss_parameter)
     with single_threaded_blas():
         fitted = fit_columns(dataset, cells, loss, options, runner)
     problem, summary, fits = fitted.problem, fitted.summary, fitted.columns.fits
@@ -58,6 +58,7 @@ def cross_validate_glm(
         cost=replace(runner.cost),
         test=_test_scores(fitted, cells.test),
         loss=loss.name,
+        loss_parameter=loss.parameter if loss.parameter_name else None,
         classes=dataset.classes,
         kkt_tolerance=options.kkt_tolerance,
         approximate=fitted.approximate,
@@ -128,6 +129,10 @@ def _test_scores(fitted: Fitted, cells: np.ndarray) -> dict[str, np.ndarray]:
         return {}
     shape = fitted.columns.fits.shape
     deviance = _mean_deviance(fitted, scores.test.reshape(shape)[0], cells)
+    if loss.target == "real":
+        mse = scores.square.reshape(shape)[0] / weight
+        mae = scores.absolute.reshape(shape)[0] / weight
+        return {loss.name: deviance / 2.0, "mae": mae, "mse": mse, "rmse": np.sqrt(mse)}
     mean = summary.weight[cells] @ summary.target[cells] / weight
     null = float(loss.null_loss(mean if fitted.problem.n_classes > 1 else float(mean[0])) or 0.0)
     if loss.target == "count":

@@ -12,7 +12,7 @@ from distreg.exceptions import DataError
 from distreg.glm.anchors import Anchor
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
-from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of
+from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of, sampled_nulls
 from distreg.glm.onestep import OneStep
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.sample import evaluate_on, weights_of
@@ -73,13 +73,15 @@ def fit_columns(
     summary = runner.run(reduction, dataset)
     problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)
     _check_target(problem)
-    nulls = null_models(problem)
+    nulls, unknown = null_models(problem), loss.null_eta is None
+    if unknown:
+        nulls = sampled_nulls(problem, nulls, summary.sample, runner.n_threads)
 
     def by_pass(request: Request) -> Evaluation:
         return runner.run(evaluation(dataset, cells, request), dataset)
 
     n_passes = (options.max_passes or DEFAULT_MAX_PASSES) - runner.cost.n_passes
-    if dataset.has_offset or any((~t.penalty.penalised).any() for t in problem.sets):
+    if unknown or dataset.has_offset or any((~t.penalty.penalised).any() for t in problem.sets):
         nulls, used = _fitted_nulls(
             problem, nulls, by_pass, summary.sample, runner, options, n_passes
         )
@@ -121,6 +123,8 @@ def _check_target(problem: Problem) -> None:
                 "intercept of minus infinity. Check the target column and the weights."
             )
         return
+    if kind == "real":
+        return
     shares = target if kind == "classes" else np.array([1.0 - target[0], target[0]])
     if np.count_nonzero(shares) < 2:
         raise DataError(
@@ -133,8 +137,8 @@ def _check_target(problem: Problem) -> None:
 def _check_nulls(loss: np.ndarray) -> None:
     if not (np.isfinite(loss).all() and loss.max() < LARGEST_LOSS):
         raise DataError(
-            f"the offset is too large: the mean loss of the model without features is "
-            f"{loss.max():.1e}. An offset of a Poisson model is the logarithm of the exposure."
+            f"the offset is too large (or the target): the mean loss of the model without features "
+            f"is {loss.max():.1e}. An offset of a Poisson model is the logarithm of the exposure."
         )
 
 
@@ -161,7 +165,10 @@ def _fitted_nulls(
     options: PathOptions,
     n_passes: int,
 ) -> tuple[NullModels, int]:
-    """Null models with unpenalised features or an offset: fitted on the sample, then by passes."""
+    """Null models that the summary does not determine: fitted on the sample, then by passes.
+
+    With unpenalised features, an offset, or a loss whose null model is more than a mean.
+    """
     fits = Fits(len(problem.sets), np.ones(1), np.full((1, 1), 1e300))
     every, unknown = np.arange(fits.size), nulls.unknown()
     small = Columns(problem.restricted(weights_of(sample, len(problem.role))), fits)

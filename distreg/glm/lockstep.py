@@ -188,7 +188,9 @@ class Lockstep:
         intercept_move = np.zeros(self.problem.n_classes)
         if own is not None and follow is not None:
             intercept_move = own / damping - follow @ move
-        share = _shorten(metric, move, intercept_move)
+        # without an exponential or a margin there is no length beyond which the model is wrong
+        free = self.problem.loss.target == "real"
+        share = 1.0 if free else _shorten(metric, move, intercept_move)
         self._trial[fit] = coef + share * move if share < 1.0 else new
         self._trial_intercept[fit] = columns.intercept[fit] + share * intercept_move
         promised = -(grad @ move) - columns.grad_intercept[fit] @ intercept_move

@@ -6,10 +6,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from distreg.glm.columns import request_of, values_of
 from distreg.glm.problem import Problem
+from distreg.glm.sample import evaluate_on, weights_of
 from distreg.path import LOWEST, RESOLUTION, geometric_grid
+from distreg.summary import Sample
 
-__all__ = ["NullModels", "alpha_grid", "null_curvature", "null_models", "nulls_of"]
+__all__ = [
+    "NullModels",
+    "alpha_grid",
+    "null_curvature",
+    "null_models",
+    "nulls_of",
+    "sampled_nulls",
+]
 
 LOWEST_L2 = (1e-6, 1e-7)
 """Last alpha of a pure L2 penalty over its first, with few and with many rows."""
@@ -75,6 +85,42 @@ def null_models(problem: Problem) -> NullModels:
     return nulls_of(problem, np.array(intercept), np.array(grads), np.array(losses))
 
 
+def sampled_nulls(
+    problem: Problem, nulls: NullModels, sample: Sample, n_threads: int
+) -> NullModels:
+    """Where to begin the fit of null models that the mean does not determine.
+
+    Their constants are the medians of a sample, loss and gradient those of the sample there.
+    """
+    small = problem.restricted(weights_of(sample, len(problem.role)))
+    sets = np.array([s for s in range(len(problem.sets)) if small.weight(s) > 0.0], dtype=int)
+    if sets.size == 0:
+        return nulls
+    intercept, block = nulls.intercept.copy(), sample.block
+    if problem.fit_intercept:
+        level = block.y if block.offset is None else block.y - block.offset
+        weight = np.ones(block.n_rows) if block.weight is None else block.weight
+        for s in sets:
+            rows = problem.sets[s].cells[sample.cells] & (weight > 0.0)
+            intercept[s] = _median(level[rows], weight[rows])
+    none, every = np.empty(0, dtype=np.int64), np.arange(problem.n_features)
+    no_cell = np.full(len(problem.role), -1)
+    at = nulls.coef[sets], intercept[sets]
+    request = request_of(small, sets, *at, none, every, no_cell)
+    found = values_of(small, sets, evaluate_on(sample, n_threads)(request))
+    # a training set without rows in the sample is taken to be like the first
+    like = np.searchsorted(sets, np.arange(len(problem.sets)))
+    like = np.where(np.isin(np.arange(len(problem.sets)), sets), like, 0)
+    return nulls_of(problem, intercept, found.grad[like], found.loss[like], nulls.coef)
+
+
+def _median(values: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted median, one of the values."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weight[order])
+    return float(values[order[np.searchsorted(total, 0.5 * total[-1])]])
+
+
 def nulls_of(
     problem: Problem,
     intercept: np.ndarray,
@@ -94,7 +140,9 @@ def nulls_of(
 def _single(problem: Problem, mean: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Predictor, and residual ``base + slope * target`` there."""
     loss = problem.loss
-    eta = float(np.asarray(loss.null_eta(mean))) if problem.fit_intercept else 0.0
+    # where the mean does not determine the null model it is where its fit begins
+    start = mean if loss.null_eta is None else loss.null_eta(mean)
+    eta = float(np.asarray(start)) if problem.fit_intercept else 0.0
     residual = -loss.slope(np.array([0.0, 1.0]), np.array([eta, eta]))
     return np.array([eta]), residual[:1], float(residual[1] - residual[0])
 
@@ -103,6 +151,7 @@ def _classes(problem: Problem, share: np.ndarray) -> tuple[np.ndarray, np.ndarra
     n_classes = problem.n_classes
     if not problem.fit_intercept:
         return np.zeros(n_classes), np.full(n_classes, -1.0 / n_classes), 1.0
+    assert problem.loss.null_eta is not None
     return np.asarray(problem.loss.null_eta(share)), -share, 1.0
 
 
@@ -137,6 +186,8 @@ def alpha_grid(
     full, n_classes = problem.sets[0], problem.n_classes
     many_rows = full.summary.n_rows > problem.n_features
     curvature = null_curvature(problem, nulls)
+    # the size of a residual, for targets that have units
+    unit = float(np.sqrt(2.0 * nulls.objective[0])) if problem.loss.target == "real" else 1.0
     return geometric_grid(
         np.abs(nulls.grad[0].reshape(n_classes, -1)).max(axis=0),
         full.penalty,
@@ -145,12 +196,15 @@ def alpha_grid(
         n_alphas,
         alpha_min_ratio,
         lowest=LOWEST_L2[many_rows] if l1_ratio == 0.0 else LOWEST[many_rows],
-        nothing=RESOLUTION * max(curvature, RESOLUTION),
+        nothing=RESOLUTION * max(curvature, RESOLUTION) * unit,
         curvature=max(curvature, RESOLUTION),
+        unit=unit if l1_ratio == 0.0 else 1.0,
     )
 
 
 def null_curvature(problem: Problem, nulls: NullModels) -> float:
-    """Curvature of the loss at the null model of the full data."""
+    """Curvature of the loss at the null model of the full data; its largest for a real target."""
+    if problem.loss.target == "real":
+        return 1.0
     eta = nulls.intercept[:1] if problem.n_classes > 1 else nulls.intercept[:1, 0]
     return float(np.max(problem.loss.curvature(np.array([1.0]), eta)))

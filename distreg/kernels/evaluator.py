@@ -34,8 +34,8 @@ class Points:
 
     Attributes
     ----------
-    loss, n_classes : int
-        Code of the loss, and C.
+    loss, parameter, n_classes : int, float, int
+        Code and parameter of the loss, and C.
     centre : (p_dense,) array
         Subtracted from the dense features; stands for their missing values.
     missing : (m,) int array
@@ -55,6 +55,7 @@ class Points:
     """
 
     loss: int
+    parameter: float
     n_classes: int
     centre: np.ndarray
     missing: np.ndarray
@@ -144,13 +145,16 @@ class Evaluator:
         weight = np.ones(chosen.size) if block.weight is None else block.weight[chosen]
         if self.curvature is not None and self._cell_of[cell] >= 0:
             at = np.ascontiguousarray(eta[:, self._anchor_columns])
-            of = rows.curvature_weights(points.loss, points.n_classes, at, y, weight)
+            of = rows.curvature_weights(
+                points.loss, points.parameter, points.n_classes, at, y, weight
+            )
             into = int(self._cell_of[cell])
             self.curvature.add(tile, chosen, of.reshape(chosen.size, -1), into)
         role = np.repeat(points.role[cell][None, :], chosen.size, axis=0)
         rows.residual_rows(
-            points.loss, points.n_classes, eta, y, weight, role, points.bounds, self.sums[part]
-        )
+            points.loss, points.parameter, points.n_classes, eta, y, weight, role, points.bounds,
+            self.sums[part],
+        )  # fmt: skip
         for low, high in self._trained(cell):
             product = tile.T @ eta[:, low:high]
             if matrix is None:

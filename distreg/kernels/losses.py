@@ -12,15 +12,29 @@ from distreg.kernels.exponential import exp, log1p, log1p_unit
 from distreg.losses import LOSSES
 from distreg.losses.poisson import ETA_HIGH
 
-__all__ = ["CLASSIFIERS", "MULTINOMIAL", "PROBABILITIES", "fill", "multinomial_pairs"]
+__all__ = [
+    "CLASSIFIERS",
+    "MULTINOMIAL",
+    "PROBABILITIES",
+    "REGRESSIONS",
+    "fill",
+    "multinomial_pairs",
+]
 
 SQUARED = LOSSES["squared"].code
 LOGISTIC = LOSSES["logistic"].code
 MULTINOMIAL = LOSSES["multinomial"].code
 POISSON = LOSSES["poisson"].code
 SQUARED_HINGE = LOSSES["squared_hinge"].code
+HINGE = LOSSES["hinge"].code
+HUBER = LOSSES["huber"].code
+QUANTILE = LOSSES["quantile"].code
 
-CLASSIFIERS = (LOGISTIC, MULTINOMIAL, SQUARED_HINGE)
+CLASSIFIERS = (LOGISTIC, MULTINOMIAL, SQUARED_HINGE, HINGE)
+REGRESSIONS = (HUBER, QUANTILE)
+"""Losses whose predictions are compared with the target by absolute and squared errors."""
+
+
 PROBABILITIES = (LOGISTIC, MULTINOMIAL)
 """Losses whose slope is the probability less the target."""
 
@@ -28,10 +42,10 @@ LOW = -700.0
 
 
 @njit(cache=True, nogil=True)
-def fill(code, n_classes, eta, y, loss, chi2, slope, curvature, work):
+def fill(code, parameter, n_classes, eta, y, loss, chi2, slope, curvature, work):
     """Loss and chi^2 (n,), slope and curvature (n C,) of one row; `work` is (C + 3, n).
 
-    Its first C rows are left with the probabilities of C classes.
+    Its first C rows are left with the probabilities of C classes. `parameter` is `Loss.parameter`.
     """
     if code == SQUARED:
         _squared(eta, y, loss, chi2, slope, curvature)
@@ -43,6 +57,12 @@ def fill(code, n_classes, eta, y, loss, chi2, slope, curvature, work):
         _poisson(eta, y, loss, chi2, slope, curvature)
     elif code == SQUARED_HINGE:
         _squared_hinge(eta, y, loss, chi2, slope, curvature)
+    elif code == HINGE:
+        _hinge(eta, y, loss, chi2, slope, curvature)
+    elif code == HUBER:
+        _huber(parameter, eta, y, loss, chi2, slope, curvature)
+    elif code == QUANTILE:
+        _quantile(parameter, eta, y, loss, chi2, slope, curvature)
     else:
         raise ValueError("no loss has this code")
 
@@ -94,6 +114,42 @@ def _squared_hinge(eta, y, loss, chi2, slope, curvature):
         chi2[j] = short * short
         loss[j] = 0.5 * (short * short)
         curvature[j] = 1.0 if short > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _hinge(eta, y, loss, chi2, slope, curvature):
+    """Where the conjugate is linear chi^2 is 0."""
+    sign = 2.0 * y - 1.0
+    for j in range(eta.shape[0]):
+        short = 1.0 - sign * eta[j]
+        loss[j] = 0.0 if short < 0.0 else short
+        slope[j] = -sign if short > 0.0 else 0.0
+        chi2[j] = 0.0
+        curvature[j] = 0.0
+
+
+@njit(cache=True, nogil=True)
+def _huber(delta, eta, y, loss, chi2, slope, curvature):
+    for j in range(eta.shape[0]):
+        d = eta[j] - y
+        size = abs(d)
+        inner = delta if size > delta else size
+        clipped = inner if d > 0.0 else -inner
+        slope[j] = clipped
+        chi2[j] = inner * inner
+        loss[j] = inner * (size - 0.5 * inner)
+        curvature[j] = 0.0 if size > delta else 1.0
+
+
+@njit(cache=True, nogil=True)
+def _quantile(q, eta, y, loss, chi2, slope, curvature):
+    """Where the conjugate is linear chi^2 is 0."""
+    for j in range(eta.shape[0]):
+        e = y - eta[j]
+        loss[j] = q * e if e > 0.0 else (q - 1.0) * e
+        slope[j] = -q if e > 0.0 else (1.0 - q if e < 0.0 else 0.0)
+        chi2[j] = 0.0
+        curvature[j] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -16,6 +16,7 @@ from distreg.kernels.losses import (
     CLASSIFIERS,
     MULTINOMIAL,
     PROBABILITIES,
+    REGRESSIONS,
     fill,
     multinomial_pairs,
 )
@@ -50,6 +51,9 @@ class RowSums:
         Test rows: whether the predicted class is right; 0 without classes.
     brier : (F,) array
         Test rows: squared error of the probabilities, of C classes summed; 0 without probabilities.
+    absolute, square : (F,) array
+        Test rows: absolute and squared error of the prediction; 0 but for the losses huber and
+        quantile.
     """
 
     train: np.ndarray
@@ -60,6 +64,8 @@ class RowSums:
     curvature: np.ndarray
     correct: np.ndarray
     brier: np.ndarray
+    absolute: np.ndarray
+    square: np.ndarray
 
     @classmethod
     def zeros(cls, n_fits: int, n_classes: int) -> RowSums:
@@ -84,6 +90,7 @@ class RowSums:
 
 def residual_rows(
     loss_code: int,
+    parameter: float,
     n_classes: int,
     eta: np.ndarray,
     y: np.ndarray,
@@ -98,8 +105,8 @@ def residual_rows(
 
     Parameters
     ----------
-    loss_code : int
-        `Loss.code`.
+    loss_code, parameter : int, float
+        `Loss.code`, `Loss.parameter`.
     n_classes : int
         C.
     eta : (h, R) C-contiguous float64 array
@@ -114,17 +121,22 @@ def residual_rows(
     sums : RowSums
         Added to.
     """
-    _residual_rows(loss_code, n_classes, eta, y, weight, role, bounds, sums.arrays())
+    _residual_rows(loss_code, parameter, n_classes, eta, y, weight, role, bounds, sums.arrays())
 
 
 def curvature_weights(
-    loss_code: int, n_classes: int, eta: np.ndarray, y: np.ndarray, weight: np.ndarray
+    loss_code: int,
+    parameter: float,
+    n_classes: int,
+    eta: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
 ) -> np.ndarray:
     """Weights that the rows have in the curvature at A fits.
 
     Parameters
     ----------
-    loss_code, n_classes, y, weight
+    loss_code, parameter, n_classes, y, weight
         As for `residual_rows`.
     eta : (h, A C) C-contiguous float64 array
         Linear predictors.
@@ -136,18 +148,18 @@ def curvature_weights(
         triangle: ``weight q_c (1 - q_c)`` on the diagonal, off it ``weight q_c q_c'``, which is
         minus the entry of the Hessian.
     """
-    return np.asarray(_curvature_weights(loss_code, n_classes, eta, y, weight))
+    return np.asarray(_curvature_weights(loss_code, parameter, n_classes, eta, y, weight))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _residual_rows(  # type: ignore[no-untyped-def]
-    code, n_classes, eta, y, weight, role, bounds, sums
+    code, parameter, n_classes, eta, y, weight, role, bounds, sums
 ):
     step = max(BUFFER // n_classes, FEWEST_FITS)
     for s in range(bounds.shape[0] - 1):
         for start in range(bounds[s], bounds[s + 1], step):
             stop = min(start + step, bounds[s + 1])
-            totals = _some_fits(code, n_classes, eta, y, weight, role[:, s], start, stop)
+            totals = _some_fits(code, parameter, n_classes, eta, y, weight, role[:, s], start, stop)
             for kind in range(len(sums)):
                 classes = sums[kind].shape[0] // bounds[-1]
                 some = sums[kind][start * classes : stop * classes]
@@ -158,20 +170,20 @@ def _residual_rows(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _some_fits(  # type: ignore[no-untyped-def]
-    code, n_classes, eta, y, weight, role, start, stop
+    code, parameter, n_classes, eta, y, weight, role, start, stop
 ):
     """As `residual_rows`, for fits of one training set. The sums in the order of `RowSums`."""
     n_fits, width = stop - start, (stop - start) * n_classes
-    totals = np.zeros((8, width))
+    totals = np.zeros((10, width))
     train, held_out, test, chi2_sum = totals[0], totals[1], totals[2], totals[3]
-    residual, curvature_sum, correct, brier = totals[4], totals[5], totals[6], totals[7]
+    residual, curvature_sum = totals[4], totals[5]
     loss, chi2 = np.empty(n_fits), np.empty(n_fits)
     slope, curvature = np.empty(width), np.empty(width)
     work = np.empty((n_classes + 3, n_fits))
     for i in range(eta.shape[0]):
         row, scale = eta[i, start * n_classes : stop * n_classes], weight[i]
         if role[i] != NONE and scale > 0.0:
-            fill(code, n_classes, row, y[i], loss, chi2, slope, curvature, work)
+            fill(code, parameter, n_classes, row, y[i], loss, chi2, slope, curvature, work)
             if role[i] == TRAIN:
                 _add(scale, loss, train)
                 _add(scale, chi2, chi2_sum)
@@ -184,7 +196,7 @@ def _some_fits(  # type: ignore[no-untyped-def]
                 _add(scale, loss, held_out)
             else:
                 _add(scale, loss, test)
-                _add_scores(code, n_classes, row, y[i], scale, slope, correct, brier)
+                _add_scores(code, n_classes, row, y[i], scale, slope, totals[6:])
         row[:] = 0.0
     return totals
 
@@ -197,9 +209,16 @@ def _add(scale, values, total):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _add_scores(  # type: ignore[no-untyped-def]
-    code, n_classes, eta, y, weight, slope, correct, brier
+    code, n_classes, eta, y, weight, slope, totals
 ):
-    """Right classes, and squared errors of the probabilities, which are the slopes."""
+    """Right classes, squared errors of the probabilities (which are the slopes) or predictions."""
+    correct, brier, absolute, square = totals[0], totals[1], totals[2], totals[3]
+    if code in REGRESSIONS:
+        for f in range(eta.shape[0]):
+            e = y - eta[f]
+            absolute[f] += weight * abs(e)
+            square[f] += weight * e**2
+        return
     for f in range(eta.shape[0] // n_classes):
         first = f * n_classes
         if code in CLASSIFIERS:
@@ -217,7 +236,9 @@ def _add_scores(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _curvature_weights(code, n_classes, eta, y, weight):  # type: ignore[no-untyped-def]
+def _curvature_weights(  # type: ignore[no-untyped-def]
+    code, parameter, n_classes, eta, y, weight
+):
     n_rows, n_fits = eta.shape[0], eta.shape[1] // n_classes
     out = np.zeros((n_rows, n_fits, n_classes * (n_classes + 1) // 2))
     loss, chi2 = np.empty(n_fits), np.empty(n_fits)
@@ -225,7 +246,7 @@ def _curvature_weights(code, n_classes, eta, y, weight):  # type: ignore[no-unty
     work = np.empty((n_classes + 3, n_fits))
     for i in range(n_rows):
         if weight[i] > 0.0:
-            fill(code, n_classes, eta[i], y[i], loss, chi2, slope, curvature, work)
+            fill(code, parameter, n_classes, eta[i], y[i], loss, chi2, slope, curvature, work)
             if code == MULTINOMIAL:
                 multinomial_pairs(n_classes, work, weight[i], out[i])
             else:

@@ -115,7 +115,10 @@ class CVConfig(_Section):
 class ModelConfig(_Section):
     """Which models are fitted, over which penalties, and how one is chosen."""
 
-    loss: Literal["squared", "logistic", "multinomial", "poisson", "squared_hinge"] = "squared"
+    loss: Literal["squared", "logistic", "multinomial", "poisson", "squared_hinge", "huber"] = (
+        "squared"
+    )
+    delta: Positive | None = None
     penalties: Annotated[
         tuple[Literal["l1", "l2", "elasticnet"], ...],
         BeforeValidator(_as_tuple),
@@ -173,6 +176,26 @@ class ModelConfig(_Section):
                 "pass; remove it, or choose another loss"
             )
         return self
+
+    @model_validator(mode="after")
+    def _loss_parameter(self) -> Self:
+        if self.delta is not None and self.loss != "huber":
+            raise ValueError(
+                f"delta: {self.delta} has no meaning with loss: {self.loss}; remove it, or choose "
+                "loss: huber"
+            )
+        return self
+
+    @property
+    def loss_parameter(self) -> float | None:
+        """Parameter of the loss, None for its default or if it has none."""
+        return self.delta
+
+    @property
+    def parameter(self) -> dict[str, float]:
+        """Name and value of the loss's parameter; empty if it has none."""
+        loss = get_loss(self.loss, self.loss_parameter)
+        return {loss.parameter_name: loss.parameter} if loss.parameter_name else {}
 
     @property
     def has_classes(self) -> bool:

@@ -35,7 +35,8 @@ test:
   kind: random # or tail: the last rows
 
 model:
-  # loss: logistic          # two classes; multinomial; poisson for counts; squared_hinge
+  # loss: logistic          # two classes; multinomial; poisson for counts; squared_hinge;
+                            # huber for targets with outliers (delta: where it becomes linear)
   penalties: [l1, l2, elasticnet] # compared on the same folds, in the same single pass
   l1_ratio: [0.1, 0.5, 0.9] # of the Elastic Net: 0 is L2, 1 is L1
   n_alphas: 100 # penalty strengths, from "all coefficients zero" downwards

@@ -237,7 +237,9 @@ def _passes(config: PipelineConfig, cells: Cells) -> tuple[int, int, int, int]:
     from distreg.glm.fit import DEFAULT_MAX_PASSES
 
     most = config.model.max_passes or DEFAULT_MAX_PASSES
-    fewest, usual = (min(n, most) for n in USUAL_PASSES)
+    # a null model that the summary does not determine is fitted by passes
+    more = int(get_loss(config.model.loss).null_eta is None)
+    fewest, usual = (min(n + more, most) for n in USUAL_PASSES)
     return fewest, usual, most, int(config.model.has_classes and bool(cells.test.any()))
 
 

@@ -51,6 +51,7 @@ def make_models(
             feature_names=result.feature_names,
             columns=columns,
             loss=config.model.loss,
+            loss_parameter=result.loss_parameter,
             alpha=summary.alpha,
             l1_ratio=summary.l1_ratio,
             target=config.data.target,

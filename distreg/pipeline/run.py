@@ -244,6 +244,7 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         fit_intercept=model.fit_intercept,
         tol=model.tol,
         loss=model.loss,
+        loss_parameter=model.loss_parameter,
         max_passes=model.max_passes,
         approximate=model.cv.approximate,
     )

@@ -25,6 +25,7 @@ def start_tracking(
     model, test, classes = config.model, config.test, dataset.classes
     params = {
         "loss": model.loss,
+        **model.parameter,
         "classes": None if classes is None else ", ".join(map(str, classes)),
         "max_passes": model.max_passes,
         "penalties": ",".join(model.l1_ratios),

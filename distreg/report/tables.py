@@ -44,6 +44,7 @@ def make_report(
     report: dict[str, Any] = {
         **(about or {}),
         "loss": result.loss,
+        "loss_parameter": result.loss_parameter,
         "classes": result.classes,
         "selection": best.rule,
         "score": "mse" if result.loss == "squared" else "deviance",

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from distreg.losses import get_loss
 from distreg.report.stable import stability_line
 from distreg.report.words import Words, words_of
 
@@ -252,6 +253,9 @@ def _subject(report: Mapping[str, Any]) -> str:
     name = f"{report['name']}: " if report.get("name") else ""
     sizes = f"{report['n_features']:,} features, {report['n_samples']:,} rows, {folds}"
     loss = "" if _loss(report) == "squared" else f", {_loss(report)} loss"
+    if report.get("loss_parameter") is not None:
+        name_of = get_loss(_loss(report)).parameter_name
+        loss += f" ({name_of} {report['loss_parameter']:g})"
     return f"{name}{target}{sizes}{loss}"
 
 

@@ -79,6 +79,33 @@ WORDS = {
         ("squared_hinge", "auc", "accuracy"),
         ("squared_hinge", 2.0),
     ),
+    "hinge": Words(
+        "deviance",
+        "deviance",
+        "deviance (2 x hinge)",
+        "D2",
+        "decision value of {}",
+        ("hinge", "auc", "accuracy"),
+        ("hinge", 2.0),
+    ),
+    "huber": Words(
+        "deviance",
+        "deviance",
+        "deviance (2 x Huber loss)",
+        "D2",
+        "prediction",
+        ("mae", "rmse", "huber"),
+        ("huber", 2.0),
+    ),
+    "quantile": Words(
+        "deviance",
+        "deviance",
+        "deviance (2 x pinball loss)",
+        "D2",
+        "predicted quantile",
+        ("pinball", "mae"),
+        ("pinball", 2.0),
+    ),
 }
 
 
