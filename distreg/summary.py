@@ -195,8 +195,7 @@ def data_summary(
     nonnegative : bool
         The target counts: a negative one is a defect.
     codes : int
-        Classes of a target of codes, two of a single target of 0 and 1: each has at least its part
-        of half the sample. 0 for targets that are no codes.
+        Classes of which each has at least its part of half the sample; 0 for other targets.
     seed : int
         Of the sample.
     """

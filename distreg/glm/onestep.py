@@ -43,7 +43,8 @@ class OneStep(Lockstep):
                 if fits.size:
                     self._take(fits, values.of(np.isin(asked, fits)), tolerance)
             last = used >= max_evaluations - 1
-            near = active[(self._is_near(active) | last) & ~followed[active]]
+            size = max(NEAR, tolerance.violation)
+            near = active[(self._is_near(active, size) | last) & ~followed[active]]
             followed[near] = True
             pending = self._follow(near, asked, found, tolerance)
             self.step(np.concatenate([active[~columns.done[active]], pending]))
@@ -60,12 +61,12 @@ class OneStep(Lockstep):
         close = self.anchors.choose(active, self._trial)
         return np.union1d(close, self.anchors.choose(full, self._trial))
 
-    def _is_near(self, fits: np.ndarray) -> np.ndarray:
+    def _is_near(self, fits: np.ndarray, size: float) -> np.ndarray:
         """Whether columns stand where they were just evaluated, near their answers."""
         columns = self.columns
         stands = (columns.coef[fits] == self._trial[fits]).all(axis=1)
         stands &= (columns.intercept[fits] == self._trial_intercept[fits]).all(axis=1)
-        return np.asarray(stands & (columns.violation[fits] <= NEAR * self._unit[0]))
+        return np.asarray(stands & (columns.violation[fits] <= size * self._unit[0]))
 
     def _follow(
         self, near: np.ndarray, asked: np.ndarray, found: Evaluation, tolerance: Tolerance
