@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from distreg.evaluation import Curvature
 from distreg.glm.problem import TrainingSet
-from distreg.training import CellMoments
+from distreg.kernels.products import add_edges, add_scaled
 
-__all__ = ["Metric", "follow_of", "metric_of", "mixed"]
+__all__ = ["Metric", "edges_of", "follow_of", "metric_of"]
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,6 @@ class Metric:
     cross: np.ndarray
     gram: np.ndarray
 
-    def profiled(self) -> tuple[np.ndarray, np.ndarray]:
-        """Curvature (P, P) with the intercepts at their optimum, and how these follow, (C, P).
-
-        The intercepts move by ``-follow @ step`` when the coefficients move by `step`.
-        """
-        follow = follow_of(self.corner, self.cross)
-        return self.gram - self.cross.T @ follow, follow
-
-    def intercept_step(self, grad: np.ndarray) -> np.ndarray:
-        """Newton step (C,) of the intercepts alone, for their negative gradient."""
-        return follow_of(self.corner, grad)
-
 
 def follow_of(corner: np.ndarray, right: np.ndarray) -> np.ndarray:
     """``corner^-1 right``; 0 where there is no curvature."""
@@ -53,18 +44,6 @@ def follow_of(corner: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.pinv(corner, rtol=1e-12, hermitian=True) @ right)
 
 
-def mixed(left: Metric, right: Metric, share: float) -> Metric:
-    """``(1 - share) left + share right``."""
-    if share == 0.0:
-        return left
-    keep = 1.0 - share
-    return Metric(
-        keep * left.corner + share * right.corner,
-        keep * left.cross + share * right.cross,
-        keep * left.gram + share * right.gram,
-    )
-
-
 def metric_of(
     curvature: Curvature, training: TrainingSet, cell_weight: np.ndarray, n_classes: int
 ) -> Metric:
@@ -73,38 +52,46 @@ def metric_of(
     Where the curvature joins cells that the training set does not all hold, the mean over the
     joined cells stands for the mean over the training set.
     """
+    w = curvature.features.size
+    gram = np.zeros((n_classes * w, n_classes * w))
+    for (i, j), *cell, factor in _cells(curvature, training, cell_weight, n_classes):
+        for a, b in {(i, j), (j, i)}:
+            add_scaled(*cell, factor, gram[a * w : a * w + w, b * w : b * w + w])
+    return Metric(*edges_of(curvature, training, cell_weight, n_classes), gram)
+
+
+def edges_of(
+    curvature: Curvature, training: TrainingSet, cell_weight: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`corner` and `cross` of the metric of one training set."""
+    w = curvature.features.size
+    corner, cross = np.zeros((n_classes, n_classes)), np.zeros((n_classes, n_classes * w))
+    for (i, j), *cell, factor in _cells(curvature, training, cell_weight, n_classes):
+        for a, b in {(i, j), (j, i)}:
+            add_edges(*cell, factor, corner[a, b : b + 1], cross[a, b * w : b * w + w])
+    return corner, cross
+
+
+def _cells(
+    curvature: Curvature, training: TrainingSet, cell_weight: np.ndarray, n_classes: int
+) -> Iterator[tuple[Any, ...]]:
+    """Pair of classes, Gram matrix, fill, indicators, shift, 1 / scale and factor of each cell.
+
+    ``x - origin = u + (mean - centre) * indicator + (centre - origin)``, with u = 0 where missing.
+    """
     used = np.unique(curvature.cell_of[training.cells])
     used = used[used >= 0]
-    joined = np.zeros(int(curvature.cell_of.max(initial=0)) + 1, dtype=bool)
-    joined[used] = True
     weight = float(cell_weight[np.isin(curvature.cell_of, used)].sum())
-    w, c = curvature.features.size, n_classes
-    corner, cross = np.zeros((c, c)), np.zeros((c, c, w))
-    gram = np.zeros((c, w, c, w))
-    for pair, moments in zip(zip(*np.triu_indices(c), strict=True), curvature.pairs, strict=True):
-        i, j = int(pair[0]), int(pair[1])
-        sign = (1.0 if i == j else -1.0) / weight
-        s0, s1, s2 = _products(moments, joined, training, curvature.features)
-        for a, b in {(i, j), (j, i)}:
-            corner[a, b], cross[a, b], gram[a, :, b] = sign * s0, sign * s1, sign * s2
-    return Metric(corner, cross.reshape(c, c * w), gram.reshape(c * w, c * w))
-
-
-def _products(
-    moments: CellMoments, joined: np.ndarray, training: TrainingSet, features: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Weighted sums of 1, z and zz' for the scaled features z of a training set."""
-    p, missing = features.size, moments.missing
-    if not moments.count[joined].any():
-        return 0.0, np.zeros(p), np.zeros((p, p))
-    total, centre = moments.total(joined)
-    mean, scale = training.summary.mean[features], training.summary.scale[features]
-    # x - c = u + (mean - c) * indicator, with u = 0 where missing
-    fill = (mean - centre[:p])[missing]
-    m = missing.size
-    total[missing] += fill[:, None] * total[p : p + m]
-    total[:, missing] += fill * total[:, p : p + m]
-    shift = centre[:p] - training.origin[features]
-    s0, s1, s2 = float(total[-1, -1]), total[:p, -1], total[:p, :p]
-    moved = s2 + np.outer(shift, s1) + np.outer(s1, shift) + s0 * np.outer(shift, shift)
-    return s0, (s1 + s0 * shift) / scale, moved / scale / scale[:, None]
+    features = curvature.features
+    mean, origin = training.summary.mean[features], training.origin[features]
+    inverse = 1.0 / training.summary.scale[features]
+    pairs = itertools.combinations_with_replacement(range(n_classes), 2)
+    for pair, moments in zip(pairs, curvature.pairs, strict=True):
+        factor = (1.0 if pair[0] == pair[1] else -1.0) / weight
+        indicator = np.full(features.size, -1)
+        indicator[moments.missing] = features.size + np.arange(moments.missing.size)
+        for cell in used[moments.count[used] > 0]:
+            centre = moments.centre[cell]
+            yield (
+                pair, moments.gram[cell], mean - centre, indicator, centre - origin, inverse, factor
+            )  # fmt: skip
