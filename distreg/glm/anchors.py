@@ -13,10 +13,16 @@ from distreg.glm.metric import Metric, edges_of, metric_of
 from distreg.glm.problem import Fits, Problem, curvature_bytes, joined_cells
 from distreg.glm.step import Between
 
-__all__ = ["Anchor", "Anchors"]
+__all__ = ["N_ANCHORS", "Anchor", "Anchors"]
+
+N_ANCHORS = 5
+"""Fits of a path at which a pass takes curvature."""
 
 OWN_BYTES = 256_000_000
 """Curvature that a task may hold when every training set has anchors of its own."""
+
+FEATURE_BYTES = 512_000_000
+"""Curvature of all features that a task may hold; beyond it a working set of features has some."""
 
 METRIC_BYTES = 256_000_000
 """Metrics of all training sets that are kept between steps; beyond it they are made again for one
@@ -88,8 +94,16 @@ class Anchors:
         width = self.problem.n_classes * self.features.size
         return curvature_bytes(width, n_anchors, int(self.cell_of.max()) + 1) <= OWN_BYTES
 
+    def watch(self, features: np.ndarray) -> None:
+        """Take curvature of these features (ascending) from now on."""
+        self.features = features
+        n_anchors = self.fits.shape[1] * self._n_anchors
+        self.cell_of = joined_cells(self.problem, n_anchors, features.size, FEATURE_BYTES)
+
     def renew(self, fits: np.ndarray, curvature: Sequence[Curvature]) -> None:
         """Take new curvature; what the same training sets had goes."""
+        if self.held and not np.array_equal(self.held[0].curvature.features, self.features):
+            self.held = []
         new = [
             Anchor(*self.fits.of(int(fit)), found, self.problem.cell_weight)
             for fit, found in zip(fits, curvature, strict=True)

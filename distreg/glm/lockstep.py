@@ -10,7 +10,7 @@ import numpy as np
 
 from distreg import penalties
 from distreg.evaluation import Evaluate, Evaluation
-from distreg.glm.anchors import Anchors
+from distreg.glm.anchors import N_ANCHORS, Anchors
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels, null_curvature
@@ -70,7 +70,7 @@ class Lockstep:
         evaluate: Evaluate,
         nulls: NullModels,
         n_threads: int,
-        n_anchors: int = 5,
+        n_anchors: int = N_ANCHORS,
     ) -> None:
         self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
         self._evaluate, self._nulls = evaluate, nulls
@@ -134,7 +134,13 @@ class Lockstep:
                 self.anchors.own.update(misled - {0})
             wanted, fresh = bool(slow) or not self.anchors.held, wanted
             self.step(fits[~self.columns.done[fits]])
+            fits, widened = self._widen(fits)
+            wanted |= widened
         return used
+
+    def _widen(self, fits: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Fits to go on with, and whether curvature of other features is wanted."""
+        return fits, False
 
     def step(self, fits: np.ndarray) -> None:
         """Make a trial point for each fit, from its best point."""
