@@ -15,7 +15,7 @@ from distreg.glm.columns import Columns, Values, certified
 from distreg.glm.lockstep import Tolerance
 from distreg.glm.null import NullModels
 from distreg.glm.problem import Fits
-from distreg.glm.working import GROWTH, WideLockstep, largest_set, scores_of
+from distreg.glm.working import GROWTH, WideLockstep, largest_set_of, scores_of
 
 __all__ = ["Batches"]
 
@@ -62,7 +62,7 @@ class Batches:
         self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
         self._evaluate, self._nulls, self._n_threads = evaluate, nulls, n_threads
         self._n_sets, self._begun = n_sets, begun
-        self._most = largest_set(self.problem.n_classes, self.fits.shape[1])
+        self._most = largest_set_of(self.problem, self.fits)
         kept = [~training.penalty.penalised for training in self.problem.sets]
         self._kept = np.any(kept, axis=0)
         width = self.problem.n_classes * self.problem.n_features

@@ -16,7 +16,7 @@ from distreg.glm.lockstep import Lockstep, Tolerance
 from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.sample import evaluate_on, weights_of
-from distreg.glm.working import check_unpenalised, is_wide, largest_set
+from distreg.glm.working import check_unpenalised, is_wide
 from distreg.losses import Loss
 from distreg.options import PathOptions, as_grids
 from distreg.passes import PassRunner
@@ -70,9 +70,6 @@ def fit_columns(
     summary = runner.run(reduction, dataset)
     problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)
     _check_target(problem)
-    if wide:
-        n_free = int((~problem.sets[0].penalty.penalised).sum())
-        check_unpenalised(n_free, largest_set(n_classes, len(options.l1_ratios)))
     nulls = null_models(problem)
 
     def by_pass(request: Request) -> Evaluation:
@@ -88,6 +85,7 @@ def fit_columns(
     columns = Columns(problem, fits)
     tolerance = Tolerance(KKT_TOLERANCE, options.tol)
     if wide:
+        check_unpenalised(problem, fits)
         begun = _start_batches(columns, summary.sample, nulls, runner, tolerance)
         batches = Batches(columns, by_pass, nulls, runner.n_threads, fits.n_sets, begun)
         batches.run(tolerance, max(n_passes, 1))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distreg import penalties
 from distreg.glm.metric import Metric, follow_of
 from distreg.solvers.newton import newton_step
 
@@ -26,6 +27,9 @@ active."""
 
 ROUNDING = 1e-11
 """Excess of a gradient, beside the largest one, that is rounding."""
+
+INEXACT = 1e-4
+"""Share of the violation that the minimum of the model may leave."""
 
 MOST = 0.7
 """Share of the features that are as well solved for together."""
@@ -159,6 +163,9 @@ def _minimum(
     damping, lift, size = sizes
     coef, now = point.coef.copy(), grad
     slack = ROUNDING * float(np.abs(grad).max(initial=0.0))
+    # the model holds nearby: its exact minimum is not worth having
+    violation = penalties.distance(coef, grad, point.lasso, point.ridge)[point.usable]
+    slack = max(slack, INEXACT * float(violation.max(initial=0.0)))
     inside = (coef != 0.0) | (np.abs(grad) > LIKELY * point.lasso)
     while True:
         if inside.mean() > MOST:
@@ -172,7 +179,7 @@ def _minimum(
             hessian[np.diag_indices_from(hessian)] += lift
         coef[chosen] = newton_step(
             hessian, now[chosen], coef[chosen], point.lasso[chosen], point.ridge[chosen],
-            point.usable[chosen], size,
+            point.usable[chosen], size, slack,
         )  # fmt: skip
         if chosen.size == coef.size:
             return coef

@@ -19,15 +19,18 @@ from distreg.glm.columns import Columns, Values
 from distreg.glm.lockstep import Lockstep
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels
-from distreg.glm.problem import curvature_bytes
+from distreg.glm.problem import Fits, Problem, curvature_bytes
 
-__all__ = ["WideLockstep", "check_unpenalised", "is_wide", "largest_set", "scores_of"]
+__all__ = ["WideLockstep", "check_unpenalised", "is_wide", "largest_set_of", "scores_of"]
 
 RIDGE_BYTES = 4_000_000_000
 """Curvature of all features that a task may hold where nothing less will do."""
 
 BATCH_ANCHORS = 3
 """Fits of a path at which a batch has curvature: a batch is a short path."""
+
+FEW = 10
+"""Cells that have curvature of their own: few folds differ much, many folds little."""
 
 GROWTH = 200
 """Features that may join the working set at once, or as many as there are in it."""
@@ -58,14 +61,22 @@ def is_wide(n_features: int, n_classes: int, l1_ratios: Sequence[float]) -> bool
     return False
 
 
-def largest_set(n_classes: int, n_ratios: int) -> int:
-    """Most features of a working set."""
-    one = curvature_bytes(n_classes, n_ratios * BATCH_ANCHORS, 1)
+def largest_set(n_classes: int, n_ratios: int, n_cells: int) -> int:
+    """Most features of a working set: few cells have curvature of their own."""
+    one = curvature_bytes(n_classes, n_ratios * BATCH_ANCHORS, n_cells if n_cells <= FEW else 1)
     return max(int(np.sqrt(anchors.FEATURE_BYTES / one)), 1)
 
 
-def check_unpenalised(n_free: int, limit: int) -> None:
+def largest_set_of(problem: Problem, fits: Fits) -> int:
+    """Most features of a working set of a problem."""
+    n_cells = int(problem.sets[0].cells.sum())
+    return largest_set(problem.n_classes, fits.shape[1], n_cells)
+
+
+def check_unpenalised(problem: Problem, fits: Fits) -> None:
     """Raise InputError when unpenalised features alone are too many for a working set."""
+    n_free = int((~problem.sets[0].penalty.penalised).sum())
+    limit = largest_set_of(problem, fits)
     if n_free > limit:
         raise InputError(
             f"{n_free:,} features are not penalised (penalty_factor 0), but memory holds the "
@@ -121,33 +132,37 @@ class WideLockstep(Lockstep):
         super().__init__(columns, evaluate, nulls, n_threads, BATCH_ANCHORS)
         self.anchors.watch(features)
         self._kept = kept
-        self._most = largest_set(self.problem.n_classes, self.fits.shape[1])
+        self._most = largest_set_of(self.problem, self.fits)
         self.postponed, self.is_full = 0, False
 
     def _widen(self, fits: np.ndarray) -> tuple[np.ndarray, bool]:
-        active = fits[~self.columns.done[fits]]
-        score = scores_of(self.columns, active)
-        inside = np.zeros(score.size, dtype=bool)
-        inside[self.anchors.features] = True
-        late = ~inside & (score > 1.0)
-        if not late.any():
-            return fits, False
-        limit = max(GROWTH, self.anchors.features.size)
-        if self.anchors.features.size + min(limit, int(late.sum())) > self._most:
-            inside &= self._kept | self._support(fits) | (score > LIKELY)
-        room = self._most - int(inside.sum())
-        if room < min(int(late.sum()), GROWTH):
+        now = np.zeros(self.problem.n_features, dtype=bool)
+        now[self.anchors.features] = True
+        while True:
+            active = fits[~self.columns.done[fits]]
+            score = scores_of(self.columns, active)
+            score[self._support(active) & ~now] = np.inf
+            late = int((~now & (score > 1.0)).sum())
+            if not late:
+                break
+            inside, limit = now.copy(), max(GROWTH, self.anchors.features.size)
+            if inside.sum() + min(limit, late) > self._most:
+                inside &= self._kept | self._support(None) | (score > LIKELY)
+            room = self._most - int(inside.sum())
+            if room >= min(GROWTH, late):
+                joining = np.flatnonzero(~inside & (score > LIKELY))
+                joining = joining[np.argsort(-score[joining], kind="stable")]
+                inside[joining[: min(limit, room)]] = True
+                self.anchors.watch(np.flatnonzero(inside))
+                return fits, True
             fits = self._postpone(fits)
-        joining = np.flatnonzero(~inside & (score > LIKELY))
-        joining = joining[np.argsort(-score[joining], kind="stable")]
-        inside[joining[: max(min(limit, room), 0)]] = True
-        self.anchors.watch(np.flatnonzero(inside))
-        return fits, True
+        return fits, False
 
-    def _support(self, fits: np.ndarray) -> np.ndarray:
-        """Features with a coefficient in any column, (p,) bool."""
-        every = self.columns.coef.any(axis=0) | self._trial[fits].any(axis=0)
-        return np.asarray(every.reshape(self.problem.n_classes, -1).any(axis=0))
+    def _support(self, fits: np.ndarray | None) -> np.ndarray:
+        """Features with a coefficient in any of `fits` (None: of all), (p,) bool."""
+        chosen = slice(None) if fits is None else fits
+        used = self.columns.coef[chosen].any(axis=0) | self._trial[chosen].any(axis=0)
+        return np.asarray(used.reshape(self.problem.n_classes, -1).any(axis=0))
 
     def _postpone(self, fits: np.ndarray) -> np.ndarray:
         """Give up the second half of the alphas that are left."""
@@ -161,7 +176,7 @@ class WideLockstep(Lockstep):
         given_up = fits[(index >= first) & ~self.columns.done[fits]]
         # nobody may move to where these stand
         self.columns.loss[given_up] = np.inf
-        self.columns.coef[given_up] = 0.0
+        self.columns.coef[given_up], self._trial[given_up] = 0.0, 0.0
         return fits[index < first]
 
     def _lean(self, fits: np.ndarray, values: Values) -> np.ndarray:
