@@ -41,6 +41,9 @@ __all__ = ["DataSummary", "Sample", "TrainingSummary", "data_summary"]
 
 TRIMMED_ROWS = 2000
 """New rows after which a group drops those that are not in its sample."""
+SAMPLE_SEED = -2
+"""Of the draw of the sample; no split has it. With the seed of a random test split the sample would
+be test rows alone, of which it may keep none."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class TrainingSummary:
         Weighted means of ``(x - mean)(target - target mean)``.
     fill : (m,) array
         What replaces the missing values of the features that have some.
+    reach : (p,) array
+        Largest size of the scaled features about their mean, or about 0 without an intercept.
     """
 
     weight: float
@@ -82,6 +87,7 @@ class TrainingSummary:
     y_log_y: float
     cross: np.ndarray
     fill: np.ndarray
+    reach: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -143,17 +149,21 @@ class DataSummary:
             square = variance + mean**2
             if standardize:
                 square = np.where(variance > 0, square, 0.0)
+        scale = np.sqrt(np.where(square > 0, square, 1.0))
+        origin = mean if fit_intercept else 0.0
+        ends = np.abs([total.low[0] - origin, total.high[0] - origin])
         return TrainingSummary(
             weight=weight,
             n_rows=int(total.count[0]),
             mean=mean,
             sd=np.sqrt(variance),
-            scale=np.sqrt(np.where(square > 0, square, 1.0)),
+            scale=scale,
             usable=square > 0,
             target=total.target[0],
             y_log_y=float(total.y_log_y[0]) / weight,
             cross=np.where(varies, total.cross[0] / weight, 0.0).T.copy(),
             fill=mean[self.missing],
+            reach=np.where(np.isfinite(ends), ends, 0.0).max(axis=0) / scale,
         )
 
     def _total(self, cells: np.ndarray) -> ColumnSums:
@@ -179,7 +189,7 @@ def data_summary(
     *,
     nonnegative: bool = False,
     codes: int = 0,
-    seed: int = 0,
+    seed: int = SAMPLE_SEED,
 ) -> Reduction[Any, DataSummary]:
     """The reduction that summarises every cell and draws a sample: one pass.
 

@@ -126,8 +126,10 @@ def test_passes_beyond_the_sample_are_few_and_agree_with_the_sample(
     assert whole.cost.n_passes == 2 + (loss == "huber")
     # a sample of 400 rows for up to 39 coefficients is a poor start
     assert passes.cost.n_passes <= 15
+    # where the null model is fitted, the grids agree to the accuracy of that fit
+    slack = 1e-10 if loss == "huber" else 1e-12
     for one, other in zip(whole.paths, passes.paths, strict=True):
-        bound = one.dual_gap + other.dual_gap + 1e-12 * one.null_objective
+        bound = one.dual_gap + other.dual_gap + slack * one.null_objective
         assert np.all(np.abs(one.objective - other.objective) <= bound)
     np.testing.assert_allclose(whole.cv_mean, passes.cv_mean, rtol=2e-4)
 

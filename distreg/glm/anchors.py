@@ -9,16 +9,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from distreg.evaluation import Curvature
-from distreg.glm.metric import Metric, metric_of, mixed
-from distreg.glm.problem import Fits, Problem, joined_cells
+from distreg.glm.metric import Metric, edges_of, metric_of
+from distreg.glm.problem import Fits, Problem, curvature_bytes, joined_cells
+from distreg.glm.step import Between
 
-__all__ = ["Anchor", "Anchors"]
+__all__ = ["N_ANCHORS", "Anchor", "Anchors"]
+
+N_ANCHORS = 5
+"""Fits of a path at which a pass takes curvature."""
 
 OWN_BYTES = 256_000_000
 """Curvature that a task may hold when every training set has anchors of its own."""
 
-METRIC_BYTES = 512_000_000
-"""Metrics that are kept at once; more training sets than that have theirs made in turn."""
+FEATURE_BYTES = 512_000_000
+"""Curvature of all features that a task may hold; beyond it a working set of features has some."""
+
+METRIC_BYTES = 256_000_000
+"""Metrics of all training sets that are kept between steps; beyond it they are made again for one
+training set after the other."""
 
 FEW = 16
 """Columns that are left to the end have anchors each."""
@@ -52,6 +60,10 @@ class Anchors:
         The curvature in use.
     own : set of int
         Training sets for which the full data's curvature is no good guide.
+    features : (w,) int array
+        Features that curvature is taken of.
+    cell_of : (n_cells,) int array
+        Cells that share it.
     """
 
     def __init__(self, problem: Problem, fits: Fits, n_threads: int, n_anchors: int) -> None:
@@ -60,16 +72,38 @@ class Anchors:
         self.own: set[int] = set()
         self._before: list[Anchor] = []
         self._n_threads, self._n_anchors = n_threads, n_anchors
-        width = problem.n_classes * problem.n_features
-        n_cells = int(joined_cells(problem, fits.shape[1] * n_anchors).max()) + 1
-        # folds may have anchors of their own where memory allows
-        most = 8 * fits.n_sets * fits.shape[1] * n_anchors * n_cells * width**2
-        self._many_fit = most <= OWN_BYTES
+        self.features = np.arange(problem.n_features)
+        self.cell_of = joined_cells(problem, fits.shape[1] * n_anchors)
         self._metrics: dict[tuple[int, int], Metric] = {}
+        self._edges: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._length = np.zeros(fits.shape[1:])
+
+    @property
+    def columns(self) -> np.ndarray | slice:
+        """Where the coefficients of the known curvature are among all (class by class)."""
+        p, n_classes = self.problem.n_features, self.problem.n_classes
+        features = self.held[0].curvature.features if self.held else self.features
+        if features.size == p:
+            return slice(None)
+        return np.add.outer(p * np.arange(n_classes), features).ravel()
+
+    @property
+    def _many_fit(self) -> bool:
+        """Whether folds may have anchors of their own."""
+        n_anchors = self.fits.n_sets * self.fits.shape[1] * self._n_anchors
+        width = self.problem.n_classes * self.features.size
+        return curvature_bytes(width, n_anchors, int(self.cell_of.max()) + 1) <= OWN_BYTES
+
+    def watch(self, features: np.ndarray) -> None:
+        """Take curvature of these features (ascending) from now on."""
+        self.features = features
+        n_anchors = self.fits.shape[1] * self._n_anchors
+        self.cell_of = joined_cells(self.problem, n_anchors, features.size, FEATURE_BYTES)
 
     def renew(self, fits: np.ndarray, curvature: Sequence[Curvature]) -> None:
         """Take new curvature; what the same training sets had goes."""
+        if self.held and not np.array_equal(self.held[0].curvature.features, self.features):
+            self.held = []
         new = [
             Anchor(*self.fits.of(int(fit)), found, self.problem.cell_weight)
             for fit, found in zip(fits, curvature, strict=True)
@@ -77,7 +111,7 @@ class Anchors:
         renewed = {anchor.s for anchor in new}
         self._before = self.held
         self.held = [anchor for anchor in self.held if anchor.s not in renewed] + new
-        self._metrics = {}
+        self._metrics, self._edges = {}, {}
 
     def drop(self, fits: np.ndarray) -> None:
         """Go back to the former curvature where nobody moves to the point of the new one."""
@@ -85,7 +119,7 @@ class Anchors:
         if refused:
             kept = [a for a in self.held if (a.s, a.path, a.index) not in refused]
             former = [a for a in self._before if (a.s, a.path, a.index) in refused]
-            self.held, self._metrics = kept + former, {}
+            self.held, self._metrics, self._edges = kept + former, {}, {}
 
     def choose(self, fits: np.ndarray, trial: np.ndarray) -> np.ndarray:
         """Fits spread over the range that is being worked on, of the full data.
@@ -122,52 +156,54 @@ class Anchors:
         found: np.ndarray = np.unique(np.searchsorted(length, marks).clip(0, last - first))
         return first + found
 
-    def batches(self, fits: np.ndarray) -> list[np.ndarray]:
-        """`fits` (ascending) in parts of whole training sets whose metrics may be kept at once."""
-        width = self.problem.n_classes * (self.problem.n_features + 1)
-        most = max(1, METRIC_BYTES // (8 * max(len(self.held), 1) * width**2))
-        sets, first = np.unique(np.unravel_index(fits, self.fits.shape)[0], return_index=True)
-        return np.split(fits, first[most : sets.size : most])
-
     def prepare(self, fits: np.ndarray) -> None:
-        """Metrics of all anchors for the training sets of `fits`, one of `batches`."""
-        if len(self.batches(np.arange(self.fits.size))) > 1:
-            wanted = set(np.unravel_index(fits, self.fits.shape)[0].tolist())
-            self._metrics = {k: metric for k, metric in self._metrics.items() if k[1] in wanted}
-        keys = [
-            (i, int(s))
-            for i in range(len(self.held))
-            for s in np.unique(np.unravel_index(fits, self.fits.shape)[0])
-            if (i, int(s)) not in self._metrics and self.held[i].s in (0, s)
-        ]
-
-        def make(key: tuple[int, int]) -> Metric:
-            training = self.problem.sets[key[1]]
-            anchor = self.held[key[0]]
-            return metric_of(anchor.curvature, training, anchor.cell_weight, self.problem.n_classes)
-
+        """Metrics that `fits`, of one training set, need."""
+        s = self.fits.of(int(fits[0]))[0]
+        around = [self._around(int(fit)) for fit in fits]
+        used = {(i, s) for found in around if found is not None for i in found[:2]}
+        n_kept = len(self.held) * self.fits.n_sets
+        width = self.problem.n_classes * self.held[0].curvature.features.size if self.held else 0
+        if curvature_bytes(width, n_kept, 1) > METRIC_BYTES:
+            self._metrics = {key: self._metrics[key] for key in used & self._metrics.keys()}
+        keys = sorted(used - self._metrics.keys())
         with ThreadPoolExecutor(self._n_threads) as pool:
-            self._metrics.update(zip(keys, pool.map(make, keys), strict=True))
+            self._metrics.update(zip(keys, pool.map(self._make, keys), strict=True))
 
-    def metric(self, fit: int) -> Metric | None:
+    def _make(self, key: tuple[int, int]) -> Metric:
+        anchor, training = self.held[key[0]], self.problem.sets[key[1]]
+        return metric_of(anchor.curvature, training, anchor.cell_weight, self.problem.n_classes)
+
+    def between(self, fit: int) -> Between | None:
         """Curvature for a fit, interpolated between the nearest anchors of its path.
 
-        None where nothing is known.
+        None where nothing is known. Its metrics are `prepare`d.
         """
-        around = self._between(fit)
-        return None if around is None else mixed(*around)
-
-    def intercept_metric(self, fit: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """What the metric of a fit says of its intercepts: corner (C, C) and cross (C, P)."""
-        around = self._between(fit)
+        around = self._around(fit)
         if around is None:
             return None
         left, right, share = around
-        keep = 1.0 - share
-        return keep * left.corner + share * right.corner, keep * left.cross + share * right.cross
+        s = self.fits.of(fit)[0]
+        return Between(self._metrics[left, s], self._metrics[right, s], share)
 
-    def _between(self, fit: int) -> tuple[Metric, Metric, float] | None:
-        """Metrics of the anchors around a fit, and the share of the second."""
+    def edges(self, fit: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """What the curvature for a fit says of its intercepts: corner (C, C) and cross (C, P)."""
+        around = self._around(fit)
+        if around is None:
+            return None
+        left, right = (self._edge(i, self.fits.of(fit)[0]) for i in around[:2])
+        keep, share = 1.0 - around[2], around[2]
+        return keep * left[0] + share * right[0], keep * left[1] + share * right[1]
+
+    def _edge(self, i: int, s: int) -> tuple[np.ndarray, np.ndarray]:
+        if (i, s) not in self._edges:
+            anchor, training = self.held[i], self.problem.sets[s]
+            self._edges[i, s] = edges_of(
+                anchor.curvature, training, anchor.cell_weight, self.problem.n_classes
+            )
+        return self._edges[i, s]
+
+    def _around(self, fit: int) -> tuple[int, int, float] | None:
+        """Anchors around a fit, and the share of the second."""
         s, path, index = self.fits.of(fit)
         usable = [(a.s, a.index, i, a.path) for i, a in enumerate(self.held) if a.s in (0, s)]
         near = [a[:3] for a in usable if a[3] == path]
@@ -178,10 +214,9 @@ class Anchors:
         places = [(place, i) for a, place, i in on_path if a == own]
         low = max((p for p in places if p[0] <= index), default=min(places))
         high = min((p for p in places if p[0] >= index), default=max(places))
-        left = self._metrics[low[1], s]
         if low == high:
-            return left, left, 0.0
+            return low[1], low[1], 0.0
         length = self._length[path]
         way = length[high[0]] - length[low[0]]
         share = (length[index] - length[low[0]]) / way if way > 0.0 else 0.0
-        return left, self._metrics[high[1], s], float(np.clip(share, 0.0, 1.0))
+        return low[1], high[1], float(np.clip(share, 0.0, 1.0))

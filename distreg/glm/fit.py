@@ -10,12 +10,14 @@ import numpy as np
 from distreg.evaluation import Evaluate, Evaluation, Request, evaluation
 from distreg.exceptions import DataError
 from distreg.glm.anchors import Anchor
+from distreg.glm.batches import Batches
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
 from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of, sampled_nulls
 from distreg.glm.onestep import OneStep
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.sample import evaluate_on, weights_of
+from distreg.glm.working import check_unpenalised, is_wide
 from distreg.losses import Loss
 from distreg.options import PathOptions, as_grids
 from distreg.passes import PassRunner
@@ -62,6 +64,7 @@ def fit_columns(
 ) -> Fitted:
     """Fit every training set, l1_ratio and alpha."""
     n_classes = len(dataset.classes or ()) if loss.target == "classes" else 1
+    wide = is_wide(dataset.n_features, n_classes, options.l1_ratios)
     reduction = data_summary(
         dataset,
         cells,
@@ -83,13 +86,19 @@ def fit_columns(
     n_passes = (options.max_passes or DEFAULT_MAX_PASSES) - runner.cost.n_passes
     if unknown or dataset.has_offset or any((~t.penalty.penalised).any() for t in problem.sets):
         nulls, used = _fitted_nulls(
-            problem, nulls, by_pass, summary.sample, runner, options, n_passes
+            problem, nulls, by_pass, summary.sample, runner, options, n_passes, wide
         )
         n_passes -= used
     fits = Fits(len(problem.sets), np.array(options.l1_ratios), _grids(problem, nulls, options))
     columns = Columns(problem, fits)
-    _begin(columns, nulls)
     tolerance = Tolerance(options.kkt_tolerance, options.tol)
+    if wide:
+        check_unpenalised(problem, fits)
+        begun = _start_batches(columns, summary.sample, nulls, runner, tolerance)
+        batches = Batches(columns, by_pass, nulls, runner.n_threads, fits.n_sets, begun)
+        batches.run(tolerance, max(n_passes, 1))
+        return Fitted(problem, summary, nulls, columns, approximate=False)
+    _begin(columns, nulls)
     anchors = _start(columns, summary.sample, nulls, runner, tolerance)
     # where the sample is all, so is every fold solved on it
     approximate = options.approximate and not summary.sample.whole and fits.n_sets > 1
@@ -164,6 +173,7 @@ def _fitted_nulls(
     runner: PassRunner,
     options: PathOptions,
     n_passes: int,
+    wide: bool,
 ) -> tuple[NullModels, int]:
     """Null models that the summary does not determine: fitted on the sample, then by passes.
 
@@ -171,17 +181,25 @@ def _fitted_nulls(
     """
     fits = Fits(len(problem.sets), np.ones(1), np.full((1, 1), 1e300))
     every, unknown = np.arange(fits.size), nulls.unknown()
+    features = np.arange(problem.n_features)
+    if wide:
+        # all others stay at 0; curvature of no feature at all is not to be had
+        features = np.union1d(np.flatnonzero(~problem.sets[0].penalty.penalised), [0])
     small = Columns(problem.restricted(weights_of(sample, len(problem.role))), fits)
     _begin(small, nulls)
     tolerance = Tolerance(0.1 * options.kkt_tolerance, 0.1 * options.tol)
     if all(small.problem.weight(s) > 0.0 for s in range(len(problem.sets))):
         driver = Lockstep(small, evaluate_on(sample, runner.n_threads), unknown, runner.n_threads)
+        if wide:
+            driver.anchors.watch(features)
         driver.start(every)
         driver.advance(every, tolerance, MAX_SAMPLE_EVALUATIONS)
         _check_nulls(small.loss)
     columns = Columns(problem, fits)
     columns.coef[:], columns.intercept[:] = small.coef, small.intercept
     driver = Lockstep(columns, by_pass, unknown, runner.n_threads)
+    if wide:
+        driver.anchors.watch(features)
     driver.start(every)
     used = driver.advance(every, tolerance, max(n_passes, 1))
     _check_nulls(columns.loss)
@@ -234,6 +252,36 @@ def _start(
     chosen = grid[:n_sets].ravel()
     columns.coef[chosen], columns.intercept[chosen] = small.coef[chosen], small.intercept[chosen]
     return anchors
+
+
+def _start_batches(
+    columns: Columns,
+    sample: Sample,
+    nulls: NullModels,
+    runner: PassRunner,
+    tolerance: Tolerance,
+) -> bool:
+    """As `_start`, by batches with working sets; returns whether the columns were moved.
+
+    A sample with fewer rows than features says little of which ones are active.
+    """
+    problem, fits = columns.problem, columns.fits
+    cell_weight = weights_of(sample, len(problem.role))
+    enough = sample.whole or sample.block.n_rows >= problem.n_features
+    if not (enough and cell_weight[problem.sets[0].cells].sum() > 0.0):
+        return False
+    small = Columns(problem.restricted(cell_weight), fits)
+    n_sets = fits.n_sets if sample.whole else 1
+    known = nulls if sample.whole else nulls.unknown()
+    aim = Tolerance(0.3 * tolerance.violation, 0.3 * tolerance.gap) if sample.whole else ROUGH
+    evaluate = evaluate_on(sample, runner.n_threads)
+    batches = Batches(small, evaluate, known, runner.n_threads, n_sets, begun=False)
+    batches.run(aim, MAX_SAMPLE_EVALUATIONS, warn=False)
+    columns.coef, columns.intercept = small.coef, small.intercept
+    per_set = fits.size // fits.n_sets
+    for fit in range(n_sets * per_set, fits.size):
+        columns.move_to(fit, fit % per_set)
+    return True
 
 
 def _advance(

@@ -9,12 +9,11 @@ import numpy as np
 
 from distreg import penalties
 from distreg.evaluation import Evaluate, Evaluation
-from distreg.glm.anchors import Anchors
+from distreg.glm.anchors import N_ANCHORS, Anchors
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
-from distreg.glm.metric import Metric, follow_of
+from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels, null_curvature
-from distreg.glm.problem import joined_cells
-from distreg.solvers.newton import newton_step
+from distreg.glm.step import LONGEST_STEP, Point, step_of
 
 __all__ = ["Lockstep", "Tolerance"]
 
@@ -25,15 +24,6 @@ with many worse columns get curvature of their own."""
 PATIENCE, SLOW_SHARE = 2.0, 0.1
 """Steps that columns may still need, and the share that may need more, before the curvature is
 taken anew."""
-
-LONGEST_STEP = 2.0
-"""Root mean square change of the linear predictor in one step; Newton's model is local."""
-
-LEVENBERG = 1e-3
-"""Share of the null model's curvature that is added for a refused step."""
-
-OVERFLOW = 1e100
-"""Curvature of a point from which no step can be computed."""
 
 ADOPTION = 1e-9
 """Gain, of the null objective, for which a column moves to where a neighbour stands."""
@@ -79,21 +69,19 @@ class Lockstep:
         evaluate: Evaluate,
         nulls: NullModels,
         n_threads: int,
-        n_anchors: int = 5,
+        n_anchors: int = N_ANCHORS,
     ) -> None:
         self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
         self._evaluate, self._nulls = evaluate, nulls
         self._unit, self._null = nulls.unit, nulls.objective
         self._n_threads = n_threads
         self.anchors = Anchors(self.problem, self.fits, n_threads, n_anchors)
-        self._features = np.arange(self.problem.n_features)
         n = columns.fits.size
         self._trial = columns.coef.copy()
         self._trial_intercept = columns.intercept.copy()
         self._size = null_curvature(self.problem, nulls)
         self._promised = np.zeros(n)
         self._asked = np.empty(0, dtype=np.int64)
-        self._cell_of = joined_cells(self.problem, self.fits.shape[1] * n_anchors)
         self._damping = np.ones(n)
         self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
 
@@ -144,58 +132,50 @@ class Lockstep:
                 self.anchors.own.update(misled - {0})
             wanted, fresh = bool(slow) or not self.anchors.held, wanted
             self.step(fits[~self.columns.done[fits]])
+            fits, widened = self._widen(fits)
+            wanted |= widened
         return used
+
+    def _widen(self, fits: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Fits to go on with, and whether curvature of other features is wanted."""
+        return fits, False
 
     def step(self, fits: np.ndarray) -> None:
         """Make a trial point for each fit, from its best point."""
         if fits.size == 0:
             return
-        lasso, ridge = self.fits.strengths(self.problem, fits)
-
-        def one(i: int) -> None:
-            self._step(int(fits[i]), lasso[i], ridge[i])
-
-        first = 0
-        for batch in self.anchors.batches(fits):
-            self.anchors.prepare(batch)
-            places = range(first, first + batch.size)
+        for s in np.unique(self._sets[fits]):
+            own = fits[self._sets[fits] == s]
+            self.anchors.prepare(own)
             with ThreadPoolExecutor(self._n_threads) as pool:
-                list(pool.map(one, places, chunksize=max(1, batch.size // 32)))
-            first += batch.size
+                list(pool.map(self._step, own.tolist(), chunksize=max(1, own.size // 32)))
 
-    def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
-        metric = self.anchors.metric(fit)
-        if metric is None or not np.trace(metric.gram) + np.trace(metric.corner) < OVERFLOW:
-            self._trial[fit] = self.columns.coef[fit]
-            self._trial_intercept[fit] = self.columns.intercept[fit]
-            self._promised[fit] = 0.0
-            return
-        columns, s, damping = self.columns, int(self._sets[fit]), float(self._damping[fit])
-        grad, coef = columns.grad[fit], columns.coef[fit]
-        usable = np.tile(self.problem.sets[s].summary.usable, self.problem.n_classes)
-        if self.problem.fit_intercept:
-            hessian, follow = metric.profiled()
-            own = metric.intercept_step(columns.grad_intercept[fit])
-            profiled = grad - metric.cross.T @ own
-        else:
-            hessian, follow, own, profiled = metric.gram, None, None, grad
-        if damping != 1.0:
-            hessian = damping * hessian
-            # rows that the model leaves out of the curvature may count again after the step
-            hessian[np.diag_indices_from(hessian)] += (damping - 1.0) * LEVENBERG * self._size
-        new = newton_step(hessian, profiled, coef, lasso, ridge, usable, self._size)
-        move = new - coef
-        intercept_move = np.zeros(self.problem.n_classes)
-        if own is not None and follow is not None:
-            intercept_move = own / damping - follow @ move
-        # without an exponential or a margin there is no length beyond which the model is wrong
-        free = self.problem.loss.target == "real"
-        share = 1.0 if free else _shorten(metric, move, intercept_move)
-        self._trial[fit] = coef + share * move if share < 1.0 else new
-        self._trial_intercept[fit] = columns.intercept[fit] + share * intercept_move
-        promised = -(grad @ move) - columns.grad_intercept[fit] @ intercept_move
-        promised += np.sum(lasso * (np.abs(new) - np.abs(coef)) + 0.5 * ridge * (new**2 - coef**2))
-        self._promised[fit] = share * min(promised, 0.0)
+    def _step(self, fit: int) -> None:
+        columns, at = self.columns, self.anchors.columns
+        model = self.anchors.between(fit)
+        found = None
+        if model is not None:
+            lasso, ridge = self.fits.strengths(self.problem, np.array([fit]))
+            summary = self.problem.sets[int(self._sets[fit])].summary
+            point = Point(
+                coef=columns.coef[fit, at],
+                grad=columns.grad[fit, at],
+                grad_intercept=columns.grad_intercept[fit],
+                lasso=lasso[0, at],
+                ridge=ridge[0, at],
+                usable=np.tile(summary.usable, self.problem.n_classes)[at],
+            )
+            damping, intercept = float(self._damping[fit]), self.problem.fit_intercept
+            # without an exponential or a margin there is no length beyond which the model is wrong
+            longest = np.inf if self.problem.loss.target == "real" else LONGEST_STEP
+            found = step_of(model, point, self._size, damping, intercept, longest)
+        self._trial[fit] = columns.coef[fit]
+        self._trial_intercept[fit] = columns.intercept[fit]
+        self._promised[fit] = 0.0
+        if found is not None:
+            self._trial[fit, at] = found.coef
+            self._trial_intercept[fit] += found.intercept_move
+            self._promised[fit] = found.promised
 
     def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False) -> Evaluation:
         """Evaluate the trial points of `fits` (ascending), and keep the anchors' curvature."""
@@ -205,8 +185,8 @@ class Lockstep:
             self._trial[fits],
             self._trial_intercept[fits],
             np.searchsorted(fits, anchors),
-            self._features,
-            self._cell_of,
+            self.anchors.features,
+            self.anchors.cell_of,
             by_cell,
         )
         found = self._evaluate(request)
@@ -288,14 +268,10 @@ class Lockstep:
         """What an intercept without a gradient would take from the gradients, (n, C p)."""
         lean = np.zeros_like(values.grad)
         if self.problem.fit_intercept and self.anchors.held:
-            first = 0
-            for batch in self.anchors.batches(fits):
-                self.anchors.prepare(batch)
-                for i, fit in enumerate(batch, start=first):
-                    known = self.anchors.intercept_metric(int(fit))
-                    if known is not None:
-                        lean[i] = values.grad_intercept[i] @ follow_of(*known)
-                first += batch.size
+            for i, fit in enumerate(fits):
+                known = self.anchors.edges(int(fit))
+                if known is not None:
+                    lean[i, self.anchors.columns] = values.grad_intercept[i] @ follow_of(*known)
         return lean
 
     def _slow_sets(
@@ -326,13 +302,3 @@ class Lockstep:
         training = self.problem.sets[int(self._sets[fit])]
         coef = self._trial[fit].reshape(self.problem.n_classes, -1) / training.summary.scale
         return coef, self._trial_intercept[fit] - coef @ training.origin
-
-
-def _shorten(metric: Metric, move: np.ndarray, intercept_move: np.ndarray) -> float:
-    """Share of a step after which the linear predictor has moved by `LONGEST_STEP`, at most 1."""
-    square = move @ metric.gram @ move + intercept_move @ metric.corner @ intercept_move
-    square += 2.0 * intercept_move @ metric.cross @ move
-    total = float(np.trace(metric.corner))
-    if not (square > 0.0 and total > 0.0):
-        return 1.0
-    return float(min(1.0, LONGEST_STEP / np.sqrt(square / total)))

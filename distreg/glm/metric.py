@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from distreg.evaluation import Curvature
 from distreg.glm.problem import TrainingSet
+from distreg.kernels.products import add_edges, add_scaled
 
-__all__ = ["Metric", "follow_of", "metric_of", "mixed"]
+__all__ = ["Metric", "edges_of", "follow_of", "metric_of"]
 
 
 @dataclass(frozen=True)
@@ -30,18 +33,6 @@ class Metric:
     cross: np.ndarray
     gram: np.ndarray
 
-    def profiled(self) -> tuple[np.ndarray, np.ndarray]:
-        """Curvature (P, P) with the intercepts at their optimum, and how these follow, (C, P).
-
-        The intercepts move by ``-follow @ step`` when the coefficients move by `step`.
-        """
-        follow = follow_of(self.corner, self.cross)
-        return self.gram - self.cross.T @ follow, follow
-
-    def intercept_step(self, grad: np.ndarray) -> np.ndarray:
-        """Newton step (C,) of the intercepts alone, for their negative gradient."""
-        return follow_of(self.corner, grad)
-
 
 def follow_of(corner: np.ndarray, right: np.ndarray) -> np.ndarray:
     """``corner^-1 right``; 0 where there is no curvature."""
@@ -52,18 +43,6 @@ def follow_of(corner: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.pinv(corner, rtol=1e-12, hermitian=True) @ right)
 
 
-def mixed(left: Metric, right: Metric, share: float) -> Metric:
-    """``(1 - share) left + share right``."""
-    if share == 0.0:
-        return left
-    keep = 1.0 - share
-    return Metric(
-        keep * left.corner + share * right.corner,
-        keep * left.cross + share * right.cross,
-        keep * left.gram + share * right.gram,
-    )
-
-
 def metric_of(
     curvature: Curvature, training: TrainingSet, cell_weight: np.ndarray, n_classes: int
 ) -> Metric:
@@ -72,35 +51,56 @@ def metric_of(
     Where the curvature joins cells that the training set does not all hold, the mean over the
     joined cells stands for the mean over the training set.
     """
+    w = curvature.features.size
+    used, weight = _used_cells(curvature, training, cell_weight)
+    change = _change(curvature, training)
+    gram = np.zeros((n_classes * w, n_classes * w))
+    for (i, j), of_cells in _pairs(curvature, n_classes):
+        total = of_cells[used[0]] if used.size == 1 else of_cells[used].sum(axis=0)
+        factor = (1.0 if i == j else -1.0) / weight
+        for a, b in {(i, j), (j, i)}:
+            add_scaled(total, *change, factor, gram[a * w : a * w + w, b * w : b * w + w])
+    return Metric(*edges_of(curvature, training, cell_weight, n_classes), gram)
+
+
+def edges_of(
+    curvature: Curvature, training: TrainingSet, cell_weight: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`corner` and `cross` of the metric of one training set."""
+    w = curvature.features.size
+    used, weight = _used_cells(curvature, training, cell_weight)
+    change = _change(curvature, training)
+    corner, cross = np.zeros((n_classes, n_classes)), np.zeros((n_classes, n_classes * w))
+    for (i, j), of_cells in _pairs(curvature, n_classes):
+        sums, factor = of_cells[used, -1].sum(axis=0), (1.0 if i == j else -1.0) / weight
+        for a, b in {(i, j), (j, i)}:
+            add_edges(sums, *change, factor, corner[a, b : b + 1], cross[a, b * w : b * w + w])
+    return corner, cross
+
+
+def _pairs(curvature: Curvature, n_classes: int) -> Iterable[tuple[tuple[int, int], np.ndarray]]:
+    pairs = itertools.combinations_with_replacement(range(n_classes), 2)
+    return zip(pairs, curvature.grams, strict=True)
+
+
+def _used_cells(
+    curvature: Curvature, training: TrainingSet, cell_weight: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Joined cells that a training set has part in, and the weight of their rows."""
     used = np.unique(curvature.cell_of[training.cells])
     used = used[used >= 0]
-    joined = np.zeros(int(curvature.cell_of.max(initial=0)) + 1, dtype=bool)
-    joined[used] = True
-    weight = float(cell_weight[np.isin(curvature.cell_of, used)].sum())
-    w, c = curvature.features.size, n_classes
-    corner, cross = np.zeros((c, c)), np.zeros((c, c, w))
-    gram = np.zeros((c, w, c, w))
-    for pair, gram_of in zip(zip(*np.triu_indices(c), strict=True), curvature.grams, strict=True):
-        i, j = int(pair[0]), int(pair[1])
-        sign = (1.0 if i == j else -1.0) / weight
-        s0, s1, s2 = _products(gram_of[joined].sum(axis=0), curvature, training)
-        for a, b in {(i, j), (j, i)}:
-            corner[a, b], cross[a, b], gram[a, :, b] = sign * s0, sign * s1, sign * s2
-    return Metric(corner, cross.reshape(c, c * w), gram.reshape(c * w, c * w))
+    return used, float(cell_weight[np.isin(curvature.cell_of, used)].sum())
 
 
-def _products(
-    total: np.ndarray, curvature: Curvature, training: TrainingSet
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Weighted sums of 1, z and zz' for the scaled features z of a training set."""
-    features, missing, centre = curvature.features, curvature.missing, curvature.centre
-    p, m = features.size, missing.size
-    mean, scale = training.summary.mean[features], training.summary.scale[features]
-    # x - c = u + (mean - c) * indicator, with u = 0 where missing
-    fill = (mean - centre)[missing]
-    total[missing] += fill[:, None] * total[p : p + m]
-    total[:, missing] += fill * total[:, p : p + m]
-    shift = centre - training.origin[features]
-    s0, s1, s2 = float(total[-1, -1]), total[:p, -1], total[:p, :p]
-    moved = s2 + np.outer(shift, s1) + np.outer(s1, shift) + s0 * np.outer(shift, shift)
-    return s0, (s1 + s0 * shift) / scale, moved / scale / scale[:, None]
+def _change(
+    curvature: Curvature, training: TrainingSet
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Fill, row of the indicator (or -1), shift and 1 / scale of each feature.
+
+    ``x - origin = u + (mean - centre) * indicator + (centre - origin)``, with u = 0 where missing.
+    """
+    features, centre = curvature.features, curvature.centre
+    mean, origin = training.summary.mean[features], training.origin[features]
+    indicator = np.full(features.size, -1)
+    indicator[curvature.missing] = features.size + np.arange(curvature.missing.size)
+    return mean - centre, indicator, centre - origin, 1.0 / training.summary.scale[features]

@@ -14,7 +14,7 @@ from distreg.options import PathOptions
 from distreg.penalties import Penalty, normalised_factor
 from distreg.summary import DataSummary, TrainingSummary
 
-__all__ = ["Fits", "Problem", "TrainingSet", "joined_cells", "make_problem"]
+__all__ = ["Fits", "Problem", "TrainingSet", "curvature_bytes", "joined_cells", "make_problem"]
 
 CURVATURE_BYTES = 256_000_000
 """Curvature that a task may hold; beyond it all folds share one."""
@@ -180,16 +180,33 @@ def _training_set(
     return TrainingSet(mask, of, penalty, origin)
 
 
-def joined_cells(problem: Problem, n_anchors: int) -> np.ndarray:
+def joined_cells(
+    problem: Problem, n_anchors: int, n_features: int | None = None, most: int | None = None
+) -> np.ndarray:
     """Cells that share a curvature: each its own, or one for all where that takes too much memory.
 
     One curvature for all folds is nearly as good when a fold holds many rows for each feature; test
     rows have none (-1). Returns (n_cells,) int array.
+
+    Parameters
+    ----------
+    problem : Problem
+    n_anchors : int
+    n_features : int, optional
+        Of the curvature; default: all.
+    most : int, optional
+        Bytes that a task may hold; default: `CURVATURE_BYTES`.
     """
     full = problem.sets[0].cells
-    width = problem.n_classes * problem.n_features
-    apart = 8 * n_anchors * int(full.sum()) * width**2 <= CURVATURE_BYTES
-    return np.where(full, np.cumsum(full) - 1 if apart else 0, -1)
+    p = problem.n_features if n_features is None else n_features
+    apart = curvature_bytes(problem.n_classes * p, n_anchors, int(full.sum()))
+    joined = apart > (CURVATURE_BYTES if most is None else most)
+    return np.where(full, 0 if joined else np.cumsum(full) - 1, -1)
+
+
+def curvature_bytes(width: int, n_anchors: int, n_cells: int) -> int:
+    """Bytes of the curvature in `width` coefficients (classes times features)."""
+    return 8 * n_anchors * n_cells * width**2
 
 
 def roles(cells: Cells) -> np.ndarray:

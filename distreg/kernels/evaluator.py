@@ -21,6 +21,9 @@ __all__ = ["Evaluator", "Points"]
 TILE_BYTES = 2_000_000
 """Size of a tile's linear predictors: they stay in the second-level cache."""
 
+WIDE_TILE_BYTES = 64_000_000
+"""Size of a tile of many dense features."""
+
 TILE_ROWS = 512
 """Most rows of a tile."""
 
@@ -107,13 +110,16 @@ class Evaluator:
         self._height = int(np.clip(TILE_BYTES // (8 * width), FEWEST_ROWS, TILE_ROWS))
         n_dense, n_missing = points.centre.size, points.missing.size
         last = len(points.coef) - n_missing
+        most = WIDE_TILE_BYTES // (8 * max(n_dense, 1))
+        self._height = min(self._height, max(most, FEWEST_ROWS))
         self._dense_rows = np.r_[0:n_dense, last : last + n_missing]
         self._sparse_rows = slice(n_dense, last)
-        n_classes = points.n_classes
-        self._anchor_columns = np.add.outer(
-            points.anchors * n_classes, np.arange(n_classes)
-        ).ravel()
-        self._dense_coef = np.ascontiguousarray(points.coef[self._dense_rows])
+        first = points.anchors * points.n_classes
+        self._anchor_columns = np.add.outer(first, np.arange(points.n_classes)).ravel()
+        used = np.flatnonzero(points.coef[self._dense_rows].any(axis=1))
+        few = 2 * used.size <= self._dense_rows.size
+        self._used: np.ndarray | slice = used if few else slice(None)
+        self._dense_coef = np.ascontiguousarray(points.coef[self._dense_rows[self._used]])
 
     def add(self, block: Block, cells: np.ndarray) -> None:
         """Add the rows of a block."""
@@ -133,7 +139,7 @@ class Evaluator:
     def _add_tile(self, block: Block, chosen: np.ndarray, cell: int) -> None:
         points, part = self._points, cell if self._points.by_cell else 0
         tile = self._dense_tile(block, chosen)
-        eta = tile @ self._dense_coef
+        eta = tile[:, self._used] @ self._dense_coef
         eta += points.intercept
         matrix = block.sparse
         if matrix is not None:

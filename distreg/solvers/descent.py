@@ -353,7 +353,7 @@ def descend_path(gram, xty, l1, l2, alphas, l1_ratio, coef, epochs):
 
 
 @njit(cache=True, nogil=True)
-def descend_from(gram, xty, lasso, ridge, coef):
+def descend_from(gram, xty, lasso, ridge, coef, slack):
     """Minimise one problem from where `coef` (p,) stands, in place.
 
     Parameters
@@ -363,9 +363,11 @@ def descend_from(gram, xty, lasso, ridge, coef):
     xty, lasso, ridge : (p,) arrays
     coef : (p,) array
         Written to.
+    slack : float
+        Violation of the KKT conditions that may be left; rounding is allowed in any case.
     """
     p = xty.shape[0]
-    slack = 1e-13 * np.max(np.abs(xty)) if p else 0.0
+    slack = max(slack, 1e-13 * np.max(np.abs(xty))) if p else slack
     place = np.full(p, -1, dtype=np.int64)
     members, support = np.empty(p, dtype=np.int64), np.empty(p, dtype=np.int64)
     packed, work = np.empty((p, p)), np.empty(p * p)

@@ -31,6 +31,7 @@ def newton_step(
     ridge: np.ndarray,
     usable: np.ndarray,
     size: float,
+    slack: float = 0.0,
 ) -> np.ndarray:
     """Return the minimum of the quadratic model, (p,); features that are not usable stay 0.
 
@@ -46,6 +47,8 @@ def newton_step(
     usable : (p,) bool array
     size : float
         What a curvature is to be compared with: rounding errors are a tiny part of it.
+    slack : float
+        Violation of the optimum's conditions that may be left.
     """
     # profiling the intercepts leaves rounding errors of either sign where there is no curvature
     diagonal = np.maximum(np.diagonal(hessian), 0.0)
@@ -58,5 +61,6 @@ def newton_step(
     np.fill_diagonal(gram, np.where(usable, 1.0, 0.0))
     start = np.where(usable, coef * root, 0.0)
     target = gram @ start + np.where(usable, grad / root, 0.0)
-    descend_from(gram, target, lasso / root, ridge / root**2, start)
+    largest = float(root.max(initial=FLOOR))
+    descend_from(gram, target, lasso / root, ridge / root**2, start, slack / largest)
     return np.asarray(start / root)
