@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from distreg.evaluation import Evaluate
 from distreg import penalties
+from distreg.evaluation import Evaluate
 from distreg.exceptions import ConvergenceWarning
 from distreg.glm.anchors import Anchor
 from distreg.glm.columns import Columns, Values, certified
