@@ -56,7 +56,8 @@ def metric_of(
     gram = np.zeros((n_classes * w, n_classes * w))
     for (i, j), *cell, factor in _cells(curvature, training, cell_weight, n_classes):
         for a, b in {(i, j), (j, i)}:
-            add_scaled(*cell, factor, gram[a * w : a * w + w, b * w : b * w + w])
+            to: Any = (factor, gram[a * w : a * w + w, b * w : b * w + w])
+            add_scaled(*cell, *to)
     return Metric(*edges_of(curvature, training, cell_weight, n_classes), gram)
 
 
@@ -68,7 +69,8 @@ def edges_of(
     corner, cross = np.zeros((n_classes, n_classes)), np.zeros((n_classes, n_classes * w))
     for (i, j), *cell, factor in _cells(curvature, training, cell_weight, n_classes):
         for a, b in {(i, j), (j, i)}:
-            add_edges(*cell, factor, corner[a, b : b + 1], cross[a, b * w : b * w + w])
+            to: Any = (factor, corner[a, b : b + 1], cross[a, b * w : b * w + w])
+            add_edges(*cell, *to)
     return corner, cross
 
 
