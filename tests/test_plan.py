@@ -11,7 +11,8 @@ import pytest
 from distreg.cluster import Resources
 from distreg.data.block import Group
 from distreg.data.folds import ShuffledKFold, TestSplit, make_cells
-from distreg.exceptions import ConfigError
+from distreg.exceptions import ConfigError, InputError
+from distreg.glm.anchors import FEATURE_BYTES, N_ANCHORS
 from distreg.pipeline.config import PipelineConfig, apply_settings, build_config
 from distreg.pipeline.document import Document
 from distreg.pipeline.plan import Plan, check_fits, make_plan
@@ -192,10 +193,11 @@ def test_max_passes_bounds_what_is_usual(most: int, words: str) -> None:
 
 def test_memory_of_other_losses() -> None:
     """Gradients: features x fits x classes. Curvature: anchors x Gram matrices x class pairs."""
+    anchors = N_ANCHORS * 3 * 6  # three penalties; of all training sets, as so few features allow
     plan = glm(Sizes(20), "poisson", "model.n_alphas=50")
-    assert plan.state_bytes == 8 * 20 * 3 * 50 * 6 + 8 * 3 * (5 * 22 * 22 * 8)
+    assert plan.state_bytes == 8 * 20 * 3 * 50 * 6 + anchors * (5 * 22 * 22 * 8)
     classes = glm(Sizes(20, classes=(1, 2, 3)), "multinomial", "model.n_alphas=50")
-    assert classes.state_bytes == 8 * 20 * 3 * 50 * 6 * 3 + 8 * 3 * 6 * (5 * 22 * 22 * 8)
+    assert classes.state_bytes == 8 * 20 * 3 * 50 * 6 * 3 + anchors * 6 * (5 * 22 * 22 * 8)
     large = glm(Sizes(400), "poisson")
     assert large.client_bytes > large.state_bytes > plan.state_bytes
     apart = glm(Sizes(400), "poisson", resources=CLUSTER)
@@ -223,3 +225,13 @@ def test_each_proposed_setting_would_do_for_other_losses(n_features: int, loss: 
     features = int(re.findall(r"at most ([\d,]+) features", said)[0].replace(",", ""))
     fewer = Sizes(features, classes=("a", "b"))
     check_fits(*plan_of(fewer, LOCAL, "model.cv=20", f"model.loss={loss}"))
+
+
+def test_many_features_are_planned_with_a_working_set() -> None:
+    plan = glm(Sizes(50_000), "logistic", "model.penalties=l1")
+    assert plan.memory.wide  # type: ignore[attr-defined]
+    # gradients of a batch, and curvature of no more features than the budget allows
+    assert plan.state_bytes < 64_000_000 + 1.01 * FEATURE_BYTES
+    assert plan.peak_bytes < 4 * GB
+    with pytest.raises(InputError, match="pure L2 penalty"):
+        glm(Sizes(50_000), "logistic")

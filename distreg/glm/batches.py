@@ -17,13 +17,19 @@ from distreg.glm.null import NullModels
 from distreg.glm.problem import Fits
 from distreg.glm.working import GROWTH, WideLockstep, largest_set_of, scores_of
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "longest"]
 
 STATE_BYTES = 64_000_000
 """Gradients of the columns of a batch."""
 
 MOST_ALPHAS = 25
 """Alphas of a batch that begins where the one before it ended: the last of them must not be far."""
+
+
+def longest(n_bytes: int, begun: bool = True) -> int:
+    """Most alphas of a batch, whose gradients have `n_bytes` for one alpha."""
+    alphas = max(STATE_BYTES // max(n_bytes, 1), 1)
+    return alphas if begun else min(alphas, MOST_ALPHAS)
 
 
 @dataclass
@@ -66,8 +72,7 @@ class Batches:
         kept = [~training.penalty.penalised for training in self.problem.sets]
         self._kept = np.any(kept, axis=0)
         width = self.problem.n_classes * self.problem.n_features
-        alphas = STATE_BYTES // max(8 * width * n_sets * self.fits.shape[1], 1)
-        self._length = max(min(alphas, self.fits.shape[2] if begun else MOST_ALPHAS), 1)
+        self._length = longest(8 * width * n_sets * self.fits.shape[1], begun)
 
     def run(self, tolerance: Tolerance, n_passes: int, warn: bool = True) -> None:
         """Use at most `n_passes` evaluations (of each batch, when nobody is to be warned)."""

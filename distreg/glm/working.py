@@ -177,8 +177,7 @@ class WideLockstep(Lockstep):
         # nobody may move to where these stand
         self.columns.loss[given_up] = np.inf
         self.columns.coef[given_up], self._trial[given_up] = 0.0, 0.0
-        kept: np.ndarray = fits[index < first]
-        return kept
+        return np.asarray(fits[index < first])
 
     def _lean(self, fits: np.ndarray, values: Values) -> np.ndarray:
         """Outside of the working set the most that it can be, so that certificates hold."""

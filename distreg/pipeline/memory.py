@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
-from distreg.glm.anchors import METRIC_BYTES, OWN_BYTES
-from distreg.glm.problem import CURVATURE_BYTES
 from distreg.moments import Layout, Moments
 
 __all__ = ["GlmMemory", "Memory", "memory_of_halves"]
@@ -22,17 +20,11 @@ FULL_COPIES, SET_COPIES, GAP_COPIES = 6, 13, 3
 """Matrices of p x p numbers: for the full data, for each training set that is being fitted, and,
 with missing indicators counted in p, for each training set with gaps."""
 
-ANCHORS = 8
-"""Fits of each path at which a pass collects the curvature."""
-
-OWN_ANCHORS = 0.0
-"""Share of the folds, 0 to 1, whose curvature is collected too, beside that of the full data."""
-
 COLUMN_COPIES = 3
 """Arrays of one number for each fit, class and feature: coefficients, gradients, trial points."""
 
-METRIC_COPIES = 1
-"""Matrices for each anchor, training set and pair of coefficients, kept between passes."""
+BATCH_COPIES = 12
+"""The same for the columns of a batch, with what is computed from them at once."""
 
 STEP_COPIES = 4
 """Matrices of that size in each thread while it makes a step: mixed, profiled, scaled, solved."""
@@ -131,34 +123,79 @@ class GlmMemory(Memory):
         Coefficient vectors of a fit: the classes of a multinomial model, else 1.
     n_ratios : int
         Paths (l1_ratios).
+    has_ridge : bool
+        Whether one of them has no L1 part.
     """
 
     n_classes: int = 1
     n_ratios: int = 1
+    has_ridge: bool = False
+
+    @property
+    def wide(self) -> bool:
+        """Whether a working set of features has curvature, batch by batch."""
+        from distreg.glm.working import is_wide
+
+        ratio = 0.0 if self.has_ridge else 1.0
+        return is_wide(self.n_dense + self.n_sparse, self.n_classes, (ratio,) * self.n_ratios)
+
+    @property
+    def set_size(self) -> int:
+        """Most features that have curvature."""
+        from distreg.glm.working import largest_set
+
+        p = self.n_dense + self.n_sparse
+        return min(largest_set(self.n_classes, self.n_ratios, self.n_cells), p) if self.wide else p
+
+    @property
+    def columns(self) -> int:
+        """Columns that advance in the same passes."""
+        from distreg.glm.batches import longest
+
+        n_alphas, per_alpha = self.n_paths // self.n_ratios, self.n_ratios * (self.n_folds + 1)
+        if self.wide:
+            width = (self.n_dense + self.n_sparse) * self.n_classes
+            n_alphas = min(n_alphas, longest(8 * width * per_alpha))
+        return n_alphas * per_alpha
 
     @property
     def gradients(self) -> int:
-        """Bytes of the gradients of all fits."""
+        """Bytes of the gradients of these columns."""
         width = self.n_dense + self.n_sparse + self.n_missing
-        return 8 * width * self.n_paths * (self.n_folds + 1) * self.n_classes
+        return 8 * width * self.columns * self.n_classes
 
     @property
-    def anchors(self) -> tuple[int, int]:
-        """Fits at which curvature is collected: of the full data, and of folds."""
-        of_full = ANCHORS * self.n_ratios
-        return of_full, math.ceil(of_full * OWN_ANCHORS * self.n_folds)
+    def anchors(self) -> int:
+        """Fits at which curvature is collected: of the full data, and of folds where it fits."""
+        from distreg.glm.anchors import N_ANCHORS, OWN_BYTES
+        from distreg.glm.problem import curvature_bytes
+        from distreg.glm.working import BATCH_ANCHORS
+
+        n_anchors = self.n_ratios * (BATCH_ANCHORS if self.wide else N_ANCHORS)
+        all_sets = n_anchors * (self.n_folds + 1)
+        width = self.n_classes * self.set_size
+        own = curvature_bytes(width, all_sets, self.n_curvatures) <= OWN_BYTES
+        return all_sets if own else n_anchors
+
+    @property
+    def n_curvatures(self) -> int:
+        """Cells whose curvature is collected apart."""
+        from distreg.glm.anchors import FEATURE_BYTES, N_ANCHORS
+        from distreg.glm.problem import CURVATURE_BYTES, curvature_bytes
+        from distreg.glm.working import BATCH_ANCHORS
+
+        n_anchors = self.n_ratios * (BATCH_ANCHORS if self.wide else N_ANCHORS)
+        apart = curvature_bytes(self.n_classes * self.set_size, n_anchors, self.n_cells)
+        return self.n_cells if apart <= (FEATURE_BYTES if self.wide else CURVATURE_BYTES) else 1
 
     @property
     def curvature(self) -> int:
         """Bytes of the curvature: at every anchor one Gram matrix a cell and pair of classes."""
         pairs = self.n_classes * (self.n_classes + 1) // 2
-        return sum(self.anchors) * pairs * super().state
-
-    @property
-    def metrics(self) -> int:
-        """Numbers of the metrics of all anchors and training sets."""
-        p, (of_full, of_folds) = self.n_classes * (self.n_dense + self.n_sparse), self.anchors
-        return METRIC_COPIES * (of_full * (self.n_folds + 1) + of_folds) * p**2
+        share = self.set_size / max(self.n_dense + self.n_sparse, 1)
+        sparse, missing = math.ceil(share * self.n_sparse), math.ceil(share * self.n_missing)
+        layout = Layout(self.n_curvatures, sparse, self.set_size - sparse)
+        return self.anchors * pairs * Moments.state_bytes(layout, missing)
 
     @property
     def state(self) -> int:
@@ -173,11 +210,17 @@ class GlmMemory(Memory):
 
     @property
     def client(self) -> int:
-        """The merged state, the columns, and the metrics of all anchors and training sets."""
+        """The merged state, the columns, and the metrics that are kept."""
+        from distreg.glm.anchors import METRIC_BYTES
+
         p, n_sets = self.n_classes * (self.n_dense + self.n_sparse), self.n_folds + 1
         columns = COLUMN_COPIES * self.n_paths * n_sets * p
-        steps = STEP_COPIES * self.path_threads * p**2
-        return BASE_BYTES + self.state + 8 * (columns + self.metrics + steps)
+        if self.wide:
+            columns = self.n_paths * n_sets * p + BATCH_COPIES * self.columns * p
+        square = (self.n_classes * self.set_size) ** 2
+        metrics = max(min(self.anchors * n_sets * square, METRIC_BYTES // 8), self.anchors * square)
+        steps = STEP_COPIES * self.path_threads * square
+        return BASE_BYTES + self.state + 8 * (columns + metrics + steps)
 
     def peaks(self) -> tuple[int, int]:
         """Bytes of each worker and of this process, which keeps its metrics during a pass."""
@@ -187,30 +230,7 @@ class GlmMemory(Memory):
         return both, both
 
 
-@dataclass(frozen=True)
-class HalvesMemory(GlmMemory):
-    """The same with very many training sets.
-
-    Beyond some size their cells share a curvature, and their metrics are made in turn.
-    """
-
-    @property
-    def curvature(self) -> int:
-        """Bytes of the curvature, at most what a task may hold, or one Gram matrix an anchor."""
-        shared = super().curvature // max(self.n_cells, 1)
-        return min(super().curvature, max(CURVATURE_BYTES + OWN_BYTES, shared))
-
-    @property
-    def metrics(self) -> int:
-        """Numbers of the metrics that are kept at once."""
-        p, of_full = self.n_classes * (self.n_dense + self.n_sparse), self.anchors[0]
-        return min(super().metrics, METRIC_COPIES * max(METRIC_BYTES // 8, of_full * p**2))
-
-
 def memory_of_halves(memory: Memory, n_alphas: int) -> Memory:
     """What stability selection needs, one path of `n_alphas`, from what `memory` says of folds."""
     memory = replace(memory, n_paths=n_alphas)
-    if not isinstance(memory, GlmMemory):
-        return memory
-    known = {f.name: getattr(memory, f.name) for f in fields(memory)}
-    return HalvesMemory(**{**known, "n_ratios": 1})
+    return replace(memory, n_ratios=1) if isinstance(memory, GlmMemory) else memory

@@ -213,6 +213,7 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
         **{f.name: getattr(memory, f.name) for f in fields(memory)},
         n_classes=len(dataset.classes or ()) if several else 1,
         n_ratios=len(model.l1_ratios),
+        has_ridge=min(model.l1_ratios.values()) == 0.0,
     )
 
 

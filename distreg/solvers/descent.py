@@ -27,6 +27,11 @@ __all__ = ["descend_from", "descend_path"]
 EPS = float(np.finfo(np.float64).eps)
 BLOCK = 32
 MIN_SWEEPS = 3
+"""Sweeps before a polish."""
+
+FAR_SWEEPS = 100
+"""The same from a start that is far: a polish that meets many sign changes costs hundreds."""
+
 POLISH_COST = 20.0
 MAX_ROUNDS = 200
 DAMPING = 1e-10
@@ -222,7 +227,7 @@ def _polish(packed, target, coef, lasso, ridge, n, work, vectors, support, slack
 
 
 @njit(cache=True, nogil=True)
-def _sweeps(packed, grad, coef, lasso, ridge, n, slack):
+def _sweeps(packed, grad, coef, lasso, ridge, n, slack, fewest):
     """Sweep until settled, or until a polish promises to be cheaper.
 
     The rate of the last two sweeps predicts how many more would be needed. A polish of m non-zero
@@ -236,13 +241,13 @@ def _sweeps(packed, grad, coef, lasso, ridge, n, slack):
         epochs += 1
         if change <= slack:
             return epochs, True
-        if epochs >= MIN_SWEEPS:
+        if epochs >= fewest:
             size = 0
             for k in range(n):
                 size += coef[k] != 0.0
             price = 2.0 + size * size / (POLISH_COST * n)
             rate = change / before
-            if epochs >= MIN_SWEEPS + price or rate >= 1.0:
+            if epochs >= fewest + price or rate >= 1.0:
                 return epochs, False
             if np.log(slack / change) / np.log(rate) > price:
                 return epochs, False
@@ -250,11 +255,13 @@ def _sweeps(packed, grad, coef, lasso, ridge, n, slack):
 
 
 @njit(cache=True, nogil=True)
-def _solve_members(packed, target, coef, grad, lasso, ridge, n, slack, work, vectors, support):
-    """Optimum over the members, to rounding."""
+def _solve_members(
+    packed, target, coef, grad, lasso, ridge, n, slack, work, vectors, support, fewest
+):
+    """Optimum over the members, up to `slack`, after at least `fewest` sweeps or settling."""
     total = 0
     for _ in range(MAX_ROUNDS):
-        epochs, settled = _sweeps(packed, grad, coef, lasso, ridge, n, slack)
+        epochs, settled = _sweeps(packed, grad, coef, lasso, ridge, n, slack, fewest)
         total += epochs
         if settled:
             break
@@ -345,7 +352,7 @@ def descend_path(gram, xty, l1, l2, alphas, l1_ratio, coef, epochs):
                 lasso[k], ridge[k] = strength * l1[j], alphas[step] * (1.0 - l1_ratio) * l2[j]
                 g[k] = grad[j]
             epochs[step] += _solve_members(
-                packed, target, b, g, lasso, ridge, n, slack, work, vectors, support
+                packed, target, b, g, lasso, ridge, n, slack, work, vectors, support, MIN_SWEEPS
             )
             _full_gradient(gram, xty, members, b, n, grad)
         for k in range(n):
@@ -391,7 +398,7 @@ def descend_from(gram, xty, lasso, ridge, coef, slack):
         for k in range(n):
             j = members[k]
             l1[k], l2[k], g[k] = lasso[j], ridge[j], grad[j]
-        _solve_members(packed, target, b, g, l1, l2, n, slack, work, vectors, support)
+        _solve_members(packed, target, b, g, l1, l2, n, slack, work, vectors, support, FAR_SWEEPS)
         _full_gradient(gram, xty, members, b, n, grad)
     coef[:] = 0.0
     for k in range(n):

@@ -1,0 +1,120 @@
+"""Working sets of features: the same certified answers as with curvature of all features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from distreg.cv import cross_validate
+from distreg.data.arrays import from_arrays
+from distreg.data.folds import KFold, make_cells
+from distreg.exceptions import ConvergenceWarning, InputError
+from distreg.options import PathOptions
+from distreg.passes import PassRunner
+from distreg.result import CVResult
+
+N, P = 240, 80
+
+
+def draw(loss: str, seed: int, is_sparse: bool) -> tuple[Any, np.ndarray]:
+    """Eight of the features matter."""
+    rng = np.random.default_rng(seed)
+    X: Any = rng.standard_normal((N, P))
+    if is_sparse:
+        X *= rng.random((N, P)) < 0.2
+    coef = np.zeros((P, 3))
+    coef[rng.choice(P, 8, replace=False)] = rng.standard_normal((8, 3))
+    eta = X @ coef
+    eta /= eta.std()
+    if loss == "multinomial":
+        y = (2 * eta + rng.gumbel(size=eta.shape)).argmax(axis=1).astype(float)
+    elif loss == "poisson":
+        y = rng.poisson(np.exp(eta[:, 0] - 0.5)).astype(float)
+    else:
+        y = (rng.random(N) < 1 / (1 + np.exp(-2 * eta[:, 0]))).astype(float)
+    return sparse.csr_array(X) if is_sparse else X, y
+
+
+def fit(loss: str, X: Any, y: np.ndarray, **options: Any) -> CVResult:
+    data = from_arrays(X, y, classes=loss != "poisson")
+    cells = make_cells(KFold(3), data.n_rows)
+    defaults = {"n_alphas": 12, "alpha_min_ratio": 0.3, "standardize": True}
+    defaults |= {"l1_ratios": (1.0, 0.5)}
+    return cross_validate(
+        data, cells, PathOptions(loss=loss, **{**defaults, **options}), PassRunner(n_threads=2)
+    )
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, n_features: int, n_classes: int) -> None:
+    """Let memory hold the curvature of some features: 2 paths of 3 anchors, 3 cells."""
+    width = n_features * n_classes
+    monkeypatch.setattr("distreg.glm.anchors.FEATURE_BYTES", 8 * 2 * 3 * 3 * width**2)
+
+
+@pytest.mark.parametrize("sample_rows", [20, 10_000])
+@pytest.mark.parametrize(
+    ("loss", "is_sparse"),
+    [("logistic", False), ("poisson", True), ("multinomial", False), ("squared_hinge", True)],
+)
+def test_answers_equal_those_with_all_features(
+    loss: str, is_sparse: bool, sample_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = draw(loss, 1, is_sparse)
+    whole = fit(loss, X, y)
+    limit(monkeypatch, 45, 3 if loss == "multinomial" else 1)
+    monkeypatch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: sample_rows)
+    result = fit(loss, X, y)
+    assert result.converged
+    # a sample of all rows is solved in memory
+    assert result.cost.n_passes <= (4 if sample_rows > N else 26)
+    for one, other in zip(whole.paths, result.paths, strict=True):
+        apart = np.abs(one.objective - other.objective) / one.null_objective
+        assert apart.max() <= 1e-6
+        assert other.relative_violation.max() <= 1e-6
+    assert result.fold_kkt_violation.max() <= 1e-6
+    np.testing.assert_allclose(whole.cv_mean, result.cv_mean, rtol=1e-4)
+
+
+def test_a_path_that_grows_too_dense_keeps_what_is_certified(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, y = draw("logistic", 2, False)
+    whole = fit("logistic", X, y, alpha_min_ratio=0.01)
+    limit(monkeypatch, 45, 1)
+    monkeypatch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 20)
+    with pytest.warns(ConvergenceWarning, match="larger alpha_min_ratio"):
+        result = fit("logistic", X, y, alpha_min_ratio=0.01)
+    assert not result.converged
+    path, known = result.paths[0], whole.paths[0]
+    done = path.relative_gap <= 1e-6
+    assert done[:3].all()
+    assert not done[-1]
+    np.testing.assert_allclose(path.objective[done], known.objective[done], rtol=1e-5)
+    assert np.isfinite(path.coef).all()
+    assert np.isfinite(result.cv_mean).all()
+
+
+def test_unpenalised_features_and_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = draw("poisson", 3, False)
+    factor = np.r_[0.0, 0.0, np.ones(P - 2)]
+    whole = fit("poisson", X, y, penalty_factor=factor)
+    limit(monkeypatch, 45, 1)
+    result = fit("poisson", X, y, penalty_factor=factor)
+    assert result.converged
+    for one, other in zip(whole.paths, result.paths, strict=True):
+        np.testing.assert_allclose(one.objective, other.objective, rtol=1e-6)
+    limit(monkeypatch, 1, 1)
+    with pytest.raises(InputError, match="2 features are not penalised"):
+        fit("poisson", X, y, penalty_factor=factor)
+
+
+def test_a_pure_l2_penalty_needs_all_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = draw("logistic", 4, False)
+    limit(monkeypatch, 45, 1)
+    assert fit("logistic", X, y, l1_ratios=(0.0,), alpha_min_ratio=1e-3).converged
+    monkeypatch.setattr("distreg.glm.working.RIDGE_BYTES", 8 * 5 * 40**2)
+    with pytest.raises(InputError, match="at most 40 features"):
+        fit("logistic", X, y, l1_ratios=(0.0,))
