@@ -78,7 +78,7 @@ def cross_validate(
         n_folds = cells.train.shape[0]
         runner.progress("path", 0, n_folds + 1)
         with ThreadPoolExecutor(runner.n_threads) as pool:
-            whole = pool.submit(_fit_paths, full, full_penalty, grids, options.l1_ratios)
+            whole = pool.submit(_fit_paths, full, full_penalty, grids, options.l1_ratios, True)
             folds = [
                 pool.submit(_fit_fold, moments, cells.train[k], cells.held_out[k], options, grids)
                 for k in range(n_folds)
@@ -167,10 +167,11 @@ def _fit_paths(
     penalty: Penalty,
     grids: Sequence[np.ndarray],
     l1_ratios: Sequence[float],
+    information: bool = False,
 ) -> tuple[PathResult, ...]:
     """One path for each l1_ratio."""
     return tuple(
-        fit_path(training, penalty, grid, ratio)
+        fit_path(training, penalty, grid, ratio, information)
         for grid, ratio in zip(grids, l1_ratios, strict=True)
     )
 

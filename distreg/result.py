@@ -95,6 +95,10 @@ class CVResult:
         """The l1_ratios, one for each path."""
         return np.array([path.l1_ratio for path in self.paths])
 
+    def criterion(self, name: str) -> np.ndarray:
+        """(L, A) values of "aic", "bic", "ebic" or "df" on the full training data."""
+        return np.array([path.information[name] for path in self.paths])
+
     @property
     def converged(self) -> bool:
         """True when every certificate, of the full fits and of the folds, is within `tol`."""

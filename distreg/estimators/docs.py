@@ -33,12 +33,13 @@ alpha_min_ratio : float, optional
     Last alpha over the first; default 1e-4 with more rows than features, else 1e-2 (for a pure L2
     penalty 1e-8, else 1e-6).
 cv : int, array, splitter or list of (train, test)
-    Number of folds; one fold id for each row, -1 = never held out; or any splitter of
+    Number of folds, 0 for none; one fold id for each row, -1 = never held out; or any splitter of
     scikit-learn or `distreg.data.folds`."""
 
 CHOICE = """\
-selection : {"min", "1se"}
-    Lowest mean held-out error, or the largest alpha within one standard error of it."""
+selection : {"min", "1se", "aic", "bic", "ebic"}
+    Lowest mean held-out error, the largest alpha within one standard error of it, or the lowest
+    information criterion of the fits on all rows, which needs no folds."""
 
 THREADS = """\
 n_jobs : int, optional
@@ -92,7 +93,7 @@ intercept_path_ : (n_l1_ratios, n_alphas) array
 TABLE = """\
 cv_results_ : dict of (n_l1_ratios * n_alphas,) arrays
     l1_ratio, alpha, cv_mean, cv_se, n_nonzero, objective, dual_gap, kkt_violation,
-    support_stability, fold_dual_gap, fold_kkt_violation."""
+    support_stability, fold_dual_gap, fold_kkt_violation, aic, bic, ebic, df."""
 
 PARTS = {
     "common": f"""\

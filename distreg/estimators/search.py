@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from distreg.criteria import CRITERIA
 from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells, FoldColumn, GroupKFold, check_cv, make_cells
 from distreg.data.splits import MAX_PATTERNS
@@ -13,7 +14,7 @@ from distreg.estimators import checks
 from distreg.estimators.base import Estimator, Fitted
 from distreg.estimators.inputs import Given
 from distreg.exceptions import InputError
-from distreg.selection import RULES, select
+from distreg.selection import CURVE_RULES, RULES, select
 
 __all__ = ["CrossValidated"]
 
@@ -69,7 +70,16 @@ class CrossValidated(Estimator):
                 "GroupKFold(5)"
             )
 
+        no_folds = checks.is_count(self.cv) and self.cv == 0
+        if no_folds and self.selection in CURVE_RULES:
+            raise InputError(
+                f"cv=0 makes no folds, which selection={self.selection!r} needs: choose by "
+                f"{', '.join(CRITERIA)}, or give cv a number of folds"
+            )
+
         def cells_of(dataset: Dataset) -> Cells:
+            if no_folds:
+                return make_cells(None, dataset.n_rows)
             target, size = given.target(), 8 * (dataset.n_features + 2) ** 2
             scheme = check_cv(
                 self._splitter(dataset, target, seed),
@@ -143,6 +153,7 @@ class CrossValidated(Estimator):
         self.coef_path_ = np.stack([path.coef for path in result.paths])
         self.intercept_path_ = np.stack([path.intercept for path in result.paths])
         columns = ("n_nonzero", "objective", "dual_gap", "kkt_violation")
+        information = [path.information for path in result.paths]
         self.cv_results_ = {
             "l1_ratio": np.repeat(result.l1_ratios, alphas.shape[1]),
             "alpha": alphas.ravel(),
@@ -153,4 +164,8 @@ class CrossValidated(Estimator):
             "fold_kkt_violation": np.broadcast_to(result.fold_kkt_violation, alphas.shape).ravel(),
         } | {
             name: np.concatenate([getattr(path, name) for path in result.paths]) for name in columns
+        }
+        self.cv_results_ |= {
+            name: np.concatenate([values[name] for values in information])
+            for name in information[0]
         }

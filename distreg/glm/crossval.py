@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distreg.curve import FoldFit, curve
+from distreg.glm.criteria import column_criteria
 from distreg.glm.fit import KKT_TOLERANCE, Fitted, fit_columns
 from distreg.losses import get_loss
 from distreg.options import PathOptions
@@ -33,7 +34,8 @@ def cross_validate_glm(
     with single_threaded_blas():
         fitted = fit_columns(dataset, cells, loss, options, runner)
     problem, summary, fits = fitted.problem, fitted.summary, fitted.columns.fits
-    paths = tuple(_path(fitted, i) for i in range(fits.l1_ratios.size))
+    with single_threaded_blas():
+        paths = tuple(_path(fitted, i, runner.n_threads) for i in range(fits.l1_ratios.size))
     folds = [_fold(fitted, cells.held_out[s - 1], s) for s in range(1, fits.n_sets)]
     full = problem.sets[0].summary
     spent = time.perf_counter() - start - (runner.cost.pass_seconds - before)
@@ -69,7 +71,7 @@ def _grid(fitted: Fitted, name: str) -> np.ndarray:
     return values.reshape(fitted.columns.fits.shape)
 
 
-def _path(fitted: Fitted, i: int) -> PathResult:
+def _path(fitted: Fitted, i: int, n_threads: int) -> PathResult:
     """Fits of the full data at one l1_ratio."""
     columns, problem, n_classes = fitted.columns, fitted.problem, fitted.problem.n_classes
     fits = columns.fits
@@ -92,6 +94,7 @@ def _path(fitted: Fitted, i: int) -> PathResult:
         n_epochs=np.zeros(len(numbers), dtype=np.int64),
         null_objective=max(float(fitted.nulls.objective[0]), 0.0),
         null_gradient=float(fitted.nulls.unit[0]),
+        criteria=column_criteria(columns, fitted.anchors, numbers, n_threads),
     )
 
 

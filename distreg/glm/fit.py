@@ -9,7 +9,7 @@ import numpy as np
 
 from distreg.evaluation import Evaluate, Evaluation, Request, evaluation
 from distreg.exceptions import DataError
-from distreg.glm.anchors import Anchor
+from distreg.glm.anchors import Anchor, Anchors
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
 from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of
@@ -50,6 +50,7 @@ class Fitted:
     summary: DataSummary
     nulls: NullModels
     columns: Columns
+    anchors: Anchors
 
 
 def fit_columns(
@@ -86,7 +87,7 @@ def fit_columns(
     driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
     driver.anchors.held = anchors
     _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
-    return Fitted(problem, summary, nulls, columns)
+    return Fitted(problem, summary, nulls, columns, driver.anchors)
 
 
 def sample_size(dataset: Dataset, n_classes: int) -> int:

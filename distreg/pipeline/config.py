@@ -21,6 +21,7 @@ from distreg.exceptions import ConfigError
 from distreg.losses import get_loss
 from distreg.pipeline.document import Document, parse_value, read_document
 from distreg.pipeline.messages import explain
+from distreg.selection import CURVE_RULES
 
 __all__ = [
     "ClusterConfig",
@@ -93,10 +94,17 @@ class TestConfig(_Section):
 class CVConfig(_Section):
     """How rows are dealt to folds."""
 
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=0)] = 5
     kind: Literal["shuffled", "contiguous", "group", "time", "column"] = "shuffled"
     seed: Annotated[int, Field(ge=0)] = 0
     column: str | None = None
+
+    @field_validator("folds")
+    @classmethod
+    def _several(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("1 fold leaves no rows to fit; allowed: 2 or more, or 0 for no folds")
+        return value
 
     @model_validator(mode="after")
     def _column(self) -> Self:
@@ -128,7 +136,7 @@ class ModelConfig(_Section):
     n_alphas: Annotated[int, Field(ge=1, le=10_000)] = 100
     alpha_min_ratio: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     cv: CVConfig = CVConfig()
-    selection: Literal["min", "1se"] = "min"
+    selection: Literal["min", "1se", "aic", "bic", "ebic"] = "min"
     standardize: bool = True
     fit_intercept: bool = True
     penalty_factor: Mapping[str, Annotated[float, Field(ge=0.0)]] = {}
@@ -154,6 +162,15 @@ class ModelConfig(_Section):
             raise ValueError(
                 f"alphas is the whole grid, so {' and '.join(sorted(both))} has no meaning; "
                 "give one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rule(self) -> Self:
+        if self.cv.folds == 0 and self.selection in CURVE_RULES:
+            raise ValueError(
+                f"selection: {self.selection} needs folds, but cv is 0; give selection: aic, bic or"
+                " ebic, or a number of folds"
             )
         return self
 

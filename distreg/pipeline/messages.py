@@ -25,7 +25,7 @@ _RANGES = {
     "alphas": "; penalty strengths are positive numbers",
     "cv": "; give the number of folds, or {folds: 5, kind: shuffled}",
     "max_passes": "; the first pass summarises the data, the others fit",
-    "folds": "; give the number of folds, 2 or more",
+    "folds": "; give the number of folds, 2 or more (0 for none)",
     "memory_limit": "; give a size such as 4GB",
     "name": "; use letters, digits, spaces, '.', '_' and '-'",
 }

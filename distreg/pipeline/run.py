@@ -238,8 +238,10 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
     return Prepared(dataset, cells, options, make_plan(config, dataset, cells, resources))
 
 
-def _scheme(cv: CVConfig, dataset: Dataset) -> Scheme:
+def _scheme(cv: CVConfig, dataset: Dataset) -> Scheme | None:
     """The folds that the file asks for."""
+    if cv.folds == 0:
+        return None
     if cv.kind == "shuffled":
         return ShuffledKFold(cv.folds, cv.seed)
     if cv.kind == "contiguous":

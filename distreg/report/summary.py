@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from distreg.glm.scores import ClassScores
 from distreg.path import PathResult
 from distreg.report.words import Words, class_name, words_of
 from distreg.result import CVResult
-from distreg.selection import RULES, Selected, select
+from distreg.selection import CURVE_RULES, RULES, Selected, select
 
 __all__ = [
     "PenaltySummary",
@@ -67,7 +67,7 @@ class PenaltySummary:
         Largest dual gap of the folds, relative to the null objective.
     test : dict of (A,) arrays
         Scores on the test rows.
-    rule : {"min", "1se"}
+    rule : {"min", "1se", "aic", "bic", "ebic"}
         The rule that chose `index`.
     index, index_min, index_1se : int
         Grid indices of the chosen model and of both rules' choices.
@@ -95,6 +95,8 @@ class PenaltySummary:
         What the test rows say of the chosen model beyond sums of losses.
     target : str or None
         Name of the target.
+    by_criterion : dict of int
+        Grid index that each information criterion chooses; empty where none is known.
     """
 
     label: str
@@ -120,6 +122,7 @@ class PenaltySummary:
     fold_violation: np.ndarray | None = None
     scores: ClassScores | None = None
     target: str | None = None
+    by_criterion: dict[str, int] = field(default_factory=dict)
 
     @property
     def words(self) -> Words:
@@ -203,6 +206,9 @@ class PenaltySummary:
             "path/dual_gap": path.dual_gap,
             "path/kkt_violation": path.kkt_violation,
             "path/objective": path.objective,
+            **(
+                {f"path/{name}": v for name, v in path.information.items()} if path.criteria else {}
+            ),
         }
 
     def metrics(self) -> dict[str, float]:
@@ -221,6 +227,8 @@ class PenaltySummary:
             "best/support_stability": self.stability[i],
             "best/dual_gap": self.path.dual_gap[i],
         }
+        if self.path.criteria:
+            best |= {f"best/{name}": values[i] for name, values in self.path.information.items()}
         if self.loss != "squared":
             best["best/kkt_violation"] = self.path.kkt_violation[i]
         best.update({f"test/{score}": values[i] for score, values in self.test.items()})
@@ -247,7 +255,7 @@ def summarise(
     Parameters
     ----------
     result : CVResult
-    rule : {"min", "1se"}
+    rule : {"min", "1se", "aic", "bic", "ebic"}
         How alpha is chosen, within each penalty and between them.
     chosen : sequence of Selected, optional
         One choice for each penalty instead of the rule's; needed without folds when there is more
@@ -281,11 +289,12 @@ def winner_of(summaries: Sequence[PenaltySummary]) -> PenaltySummary:
 
 
 def _winner(result: CVResult, rule: str) -> int:
-    if np.isfinite(result.cv_mean).any():
+    if rule not in CURVE_RULES or np.isfinite(result.cv_mean).any():
         return select(result, rule).path
     if len(result.paths) > 1:
         raise InputError(
-            f"{len(result.paths)} penalties cannot be compared without folds: set cv, or fit one."
+            f"{len(result.paths)} penalties cannot be compared without folds: set cv, select by "
+            "aic, bic or ebic, or fit one."
         )
     return 0
 
@@ -294,13 +303,22 @@ def _summarise(
     result: CVResult, rule: str, i: int, label: str, index: int | None, winner: bool
 ) -> PenaltySummary:
     path = result.paths[i]
+    known = {name: np.isfinite(v).any() for name, v in path.information.items() if name != "df"}
+    by_criterion = {
+        r: select(result, r, path=i).index for r, any_known in known.items() if any_known
+    }
+    if index is None:
+        index = by_criterion.get(rule)
     if np.isfinite(result.cv_mean[i]).any():
-        both = {r: select(result, r, path=i).index for r in RULES}
+        both = {r: select(result, r, path=i).index for r in CURVE_RULES}
     elif index is not None or len(path.alphas) == 1:
-        both = dict.fromkeys(RULES, 0 if index is None else index)
+        both = dict.fromkeys(CURVE_RULES, 0 if index is None else index)
     else:
-        raise InputError("One of several alphas cannot be chosen without folds: set cv or alpha.")
-    index = both[rule] if index is None else index
+        raise InputError(
+            "One of several alphas cannot be chosen without folds: set cv or alpha, or select by "
+            "aic, bic or ebic."
+        )
+    index = both.get(rule, 0) if index is None else index
     sd = np.asarray(result.feature_sd, dtype=np.float64)
     violation = np.broadcast_to(result.fold_kkt_violation, result.fold_dual_gap.shape)
     return PenaltySummary(
@@ -325,6 +343,7 @@ def _summarise(
         classes=result.classes,
         kkt_tolerance=result.kkt_tolerance,
         fold_violation=violation[i],
+        by_criterion=by_criterion,
     )
 
 
