@@ -9,7 +9,10 @@ import numpy as np
 
 from distreg.exceptions import InputError
 
-__all__ = ["PathOptions", "as_grids", "check_options"]
+__all__ = ["GAMMAS", "PathOptions", "as_grids", "check_options", "check_relax"]
+
+GAMMAS = (0.0, 0.25, 0.5, 0.75)
+"""What relax=True stands for, as in glmnet."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class PathOptions:
         Name of the loss.
     max_passes : int, optional
         Most passes over the data; default 100 (the squared loss needs one).
+    relax : sequence of float
+        Shares gamma of the penalised fit in blends with a refit without a penalty, one more path
+        each for every l1_ratio above 0; 1 is the penalised path, which there always is.
     """
 
     l1_ratios: Sequence[float] = (1.0,)
@@ -53,6 +59,33 @@ class PathOptions:
     tol: float = 1e-6
     loss: str = "squared"
     max_passes: int | None = None
+    relax: Sequence[float] = ()
+
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """The gammas of further paths, descending."""
+        return tuple(sorted({float(gamma) for gamma in self.relax} - {1.0}, reverse=True))
+
+    @property
+    def relaxations(self) -> tuple[tuple[int, float], ...]:
+        """Further paths, after those of the l1_ratios: number of the l1_ratio, and gamma."""
+        some = [i for i, ratio in enumerate(self.l1_ratios) if ratio > 0.0]
+        return tuple((i, gamma) for i in some for gamma in self.gammas)
+
+
+def check_relax(relax: Sequence[float], l1_ratios: Sequence[float]) -> None:
+    """Raise InputError for a gamma out of range, or when there is no support to refit."""
+    for gamma in relax:
+        if not 0.0 <= gamma <= 1.0:
+            raise InputError(
+                f"relax={gamma} is outside [0, 1]; 1 is the penalised fit, 0 the refit without a "
+                "penalty"
+            )
+    if len(relax) and not any(ratio > 0.0 for ratio in l1_ratios):
+        raise InputError(
+            "relax refits the features that an L1 penalty selects, but every l1_ratio is 0; give "
+            "an l1_ratio above 0, or leave relax out"
+        )
 
 
 def check_options(options: PathOptions, n_features: int) -> None:
@@ -64,6 +97,7 @@ def check_options(options: PathOptions, n_features: int) -> None:
             )
     if len(options.l1_ratios) == 0:
         raise InputError("no l1_ratio was given; give at least one value in [0, 1]")
+    check_relax(options.relax, options.l1_ratios)
     if options.alphas is None:
         if options.n_alphas < 1:
             raise InputError(f"n_alphas={options.n_alphas} is not positive")

@@ -56,6 +56,11 @@ class PathResult:
         Largest gradient entry of that model: the unit of `kkt_violation`. NaN if not known.
     criteria : Criteria or None
         Degrees of freedom and information criteria; None if they were not computed.
+    gamma : float
+        1: penalised. Less: that share of the penalised fit and the rest of a refit of its support
+        without a penalty (`distreg.relaxed`); then `objective` is the mean loss.
+    defined : (n_alphas,) bool array or None
+        Where the refit exists; elsewhere the penalised fit stands for it. None: everywhere.
     """
 
     l1_ratio: float
@@ -70,6 +75,13 @@ class PathResult:
     null_objective: float
     null_gradient: float = np.nan
     criteria: Criteria | None = None
+    gamma: float = 1.0
+    defined: np.ndarray | None = None
+
+    @property
+    def is_defined(self) -> np.ndarray:
+        """(n_alphas,) bool array: `defined`, all True where that is None."""
+        return np.ones(len(self.alphas), dtype=bool) if self.defined is None else self.defined
 
     @property
     def information(self) -> dict[str, np.ndarray]:

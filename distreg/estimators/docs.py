@@ -39,7 +39,10 @@ cv : int, array, splitter or list of (train, test)
 CHOICE = """\
 selection : {"min", "1se", "aic", "bic", "ebic"}
     Lowest mean held-out error, the largest alpha within one standard error of it, or the lowest
-    information criterion of the fits on all rows, which needs no folds."""
+    information criterion of the fits on all rows, which needs no folds.
+relax : bool, float or sequence of float, optional
+    Also fit the features of every support without a penalty, and try blends with a share gamma in
+    [0, 1] of the penalised fit; True: 0, 0.25, 0.5, 0.75. Needs an l1_ratio above 0."""
 
 THREADS = """\
 n_jobs : int, optional
@@ -54,6 +57,8 @@ intercept_ : float
 CHOSEN = """\
 alpha_, l1_ratio_ : float
     Strength and L1 share of the penalty.
+gamma_ : float
+    Share of the penalised fit: 1 unless a relaxed one was chosen.
 dual_gap_ : float
     Upper bound on the distance of the objective from its minimum.
 kkt_violation_ : float
@@ -86,13 +91,13 @@ deviance_path_ : (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds) array
 
 PATH = """\
 coef_path_ : (n_l1_ratios, n_alphas, n_features) array
-    Coefficients on the full data.
+    Coefficients on the full data; those of relaxed fits follow, gamma by gamma for each l1_ratio.
 intercept_path_ : (n_l1_ratios, n_alphas) array
     Intercepts on the full data."""
 
 TABLE = """\
 cv_results_ : dict of (n_l1_ratios * n_alphas,) arrays
-    l1_ratio, alpha, cv_mean, cv_se, n_nonzero, objective, dual_gap, kkt_violation,
+    l1_ratio, gamma, alpha, cv_mean, cv_se, n_nonzero, objective, dual_gap, kkt_violation,
     support_stability, fold_dual_gap, fold_kkt_violation, aic, bic, ebic, df."""
 
 PARTS = {

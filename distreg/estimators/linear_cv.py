@@ -43,6 +43,7 @@ class RidgeCV(_SquaredCV):
         alpha_min_ratio: float | None = None,
         cv: Any = 5,
         selection: str = "min",
+        relax: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
@@ -59,6 +60,7 @@ class RidgeCV(_SquaredCV):
         self.alpha_min_ratio = alpha_min_ratio
         self.cv = cv
         self.selection = selection
+        self.relax = relax
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
@@ -118,6 +120,7 @@ class ElasticNetCV(_SparseCV):
         alpha_min_ratio: float | None = None,
         cv: Any = 5,
         selection: str = "min",
+        relax: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
@@ -139,6 +142,7 @@ class ElasticNetCV(_SparseCV):
         self.alpha_min_ratio = alpha_min_ratio
         self.cv = cv
         self.selection = selection
+        self.relax = relax
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
@@ -181,6 +185,7 @@ class LassoCV(_SparseCV):
         alpha_min_ratio: float | None = None,
         cv: Any = 5,
         selection: str = "min",
+        relax: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
@@ -201,6 +206,7 @@ class LassoCV(_SparseCV):
         self.alpha_min_ratio = alpha_min_ratio
         self.cv = cv
         self.selection = selection
+        self.relax = relax
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor

@@ -179,6 +179,7 @@ class PoissonRegressorCV(CrossValidated, _Poisson):
         alpha_min_ratio: float | None = None,
         cv: Any = 5,
         selection: str = "min",
+        relax: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
@@ -196,6 +197,7 @@ class PoissonRegressorCV(CrossValidated, _Poisson):
         self.alpha_min_ratio = alpha_min_ratio
         self.cv = cv
         self.selection = selection
+        self.relax = relax
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor

@@ -31,6 +31,7 @@ class CrossValidated(Estimator):
     alpha_min_ratio: float | None
     cv: Any
     selection: str
+    relax: Any
     random_state: Any
     n_jobs: int | None
 
@@ -134,6 +135,7 @@ class CrossValidated(Estimator):
             ratio = checks.real("eps", eps, 0.0, 1.0, "right")
         return {
             "l1_ratios": checks.ratios(self._l1_ratio()),
+            "relax": checks.gammas(self.relax),
             "alphas": alphas,
             "n_alphas": n_alphas,
             # a grid of one value has no last one
@@ -144,11 +146,12 @@ class CrossValidated(Estimator):
         """Set the attributes of the whole grid."""
         result = fitted.result
         one = np.ndim(self._l1_ratio()) == 0
+        plain = len(checks.ratios(self._l1_ratio()))
         alphas = np.stack([path.alphas for path in result.paths])
         # (folds, l1_ratios, alphas) -> scikit-learn's (l1_ratios, alphas, folds)
-        errors = np.moveaxis(result.fold_error, 0, -1)
+        errors = np.moveaxis(result.fold_error, 0, -1)[:plain]
         given = checks.grid(self.alphas) is not None
-        self.alphas_ = alphas[0] if one or given else alphas
+        self.alphas_ = alphas[0] if one or given else alphas[:plain]
         setattr(self, self._ERRORS, errors[0] if one else errors)
         self.coef_path_ = np.stack([path.coef for path in result.paths])
         self.intercept_path_ = np.stack([path.intercept for path in result.paths])
@@ -156,6 +159,7 @@ class CrossValidated(Estimator):
         information = [path.information for path in result.paths]
         self.cv_results_ = {
             "l1_ratio": np.repeat(result.l1_ratios, alphas.shape[1]),
+            "gamma": np.repeat([path.gamma for path in result.paths], alphas.shape[1]),
             "alpha": alphas.ravel(),
             "cv_mean": result.cv_mean.ravel(),
             "cv_se": result.cv_se.ravel(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
 from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of
 from distreg.glm.problem import Fits, Problem, make_problem
+from distreg.glm.relaxed import Relaxed, relaxed_columns
 from distreg.glm.sample import evaluate_on, weights_of
 from distreg.losses import Loss
 from distreg.options import PathOptions, as_grids
@@ -51,6 +52,7 @@ class Fitted:
     nulls: NullModels
     columns: Columns
     anchors: Anchors
+    relaxed: tuple[Relaxed, ...] = ()
 
 
 def fit_columns(
@@ -87,7 +89,15 @@ def fit_columns(
     driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
     driver.anchors.held = anchors
     _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
-    return Fitted(problem, summary, nulls, columns, driver.anchors)
+    fitted = Fitted(problem, summary, nulls, columns, driver.anchors)
+    if not options.gammas:
+        return fitted
+    left = (options.max_passes or DEFAULT_MAX_PASSES) - runner.cost.n_passes
+    found = relaxed_columns(
+        columns, driver.anchors, nulls, options.gammas, by_pass, summary.sample, tolerance,
+        runner.n_threads, left,
+    )  # fmt: skip
+    return replace(fitted, relaxed=found)
 
 
 def sample_size(dataset: Dataset, n_classes: int) -> int:

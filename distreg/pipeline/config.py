@@ -19,6 +19,7 @@ from pydantic import (
 
 from distreg.exceptions import ConfigError
 from distreg.losses import get_loss
+from distreg.options import GAMMAS, PathOptions, check_relax
 from distreg.pipeline.document import Document, parse_value, read_document
 from distreg.pipeline.messages import explain
 from distreg.selection import CURVE_RULES
@@ -45,6 +46,13 @@ def _as_tuple(value: Any) -> Any:
     if value is None or isinstance(value, (list, tuple, Mapping)):
         return value
     return (value,)
+
+
+def _as_gammas(value: Any) -> Any:
+    """A switch stands for the usual gammas, one value for a list of one."""
+    if isinstance(value, bool):
+        return GAMMAS if value else ()
+    return () if value is None else _as_tuple(value)
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -137,6 +145,7 @@ class ModelConfig(_Section):
     alpha_min_ratio: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     cv: CVConfig = CVConfig()
     selection: Literal["min", "1se", "aic", "bic", "ebic"] = "min"
+    relax: Annotated[tuple[Fraction, ...], BeforeValidator(_as_gammas)] = ()
     standardize: bool = True
     fit_intercept: bool = True
     penalty_factor: Mapping[str, Annotated[float, Field(ge=0.0)]] = {}
@@ -148,7 +157,7 @@ class ModelConfig(_Section):
     def _folds(cls, value: Any) -> Any:
         return {"folds": value} if isinstance(value, (int, float, str)) else value
 
-    @field_validator("penalties", "l1_ratio", "alphas")
+    @field_validator("penalties", "l1_ratio", "alphas", "relax")
     @classmethod
     def _unique(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
         if value is not None and len(set(value)) < len(value):
@@ -172,6 +181,11 @@ class ModelConfig(_Section):
                 f"selection: {self.selection} needs folds, but cv is 0; give selection: aic, bic or"
                 " ebic, or a number of folds"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _supports(self) -> Self:
+        check_relax(self.relax, tuple(self.l1_ratios.values()))
         return self
 
     @model_validator(mode="after")
@@ -201,6 +215,13 @@ class ModelConfig(_Section):
                 if ratio not in named.values():
                     named[f"elasticnet_{ratio!r}"] = ratio
         return named
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of all paths: the penalties, then their relaxed fits."""
+        names = list(self.l1_ratios)
+        options = PathOptions(l1_ratios=tuple(self.l1_ratios.values()), relax=self.relax)
+        return names + [f"{names[i]}_relaxed_{gamma:g}" for i, gamma in options.relaxations]
 
 
 class ClusterConfig(_Section):

@@ -22,6 +22,7 @@ _LIMITS = {
 }
 _RANGES = {
     "l1_ratio": "; allowed: 0 (L2) to 1 (L1)",
+    "relax": "; allowed: true, or shares of the penalised fit from 0 to 1",
     "alphas": "; penalty strengths are positive numbers",
     "cv": "; give the number of folds, or {folds: 5, kind: shuffled}",
     "max_passes": "; the first pass summarises the data, the others fit",

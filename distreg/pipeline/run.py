@@ -160,7 +160,7 @@ def _fitted(
     summaries = summarise(
         result,
         config.model.selection,
-        labels=list(config.model.l1_ratios),
+        labels=config.model.labels,
         target=config.data.target,
     )
     return score_test_rows(ready.dataset, ready.cells, result, summaries, runner)
@@ -234,6 +234,7 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         tol=model.tol,
         loss=model.loss,
         max_passes=model.max_passes,
+        relax=model.relax,
     )
     return Prepared(dataset, cells, options, make_plan(config, dataset, cells, resources))
 

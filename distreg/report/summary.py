@@ -148,7 +148,8 @@ class PenaltySummary:
     def title(self) -> str:
         """Name of the penalty for people: "L1", "L2", "Elastic Net 0.5"."""
         plain = {1.0: "L1", 0.0: "L2"}
-        return plain.get(self.l1_ratio, f"Elastic Net {self.l1_ratio:g}")
+        name = plain.get(self.l1_ratio, f"Elastic Net {self.l1_ratio:g}")
+        return name if self.path.gamma == 1.0 else f"{name}, relaxed {self.path.gamma:g}"
 
     @property
     def alpha(self) -> float:
@@ -217,6 +218,7 @@ class PenaltySummary:
         best = {
             "best/alpha": self.alpha,
             "best/l1_ratio": self.l1_ratio,
+            **({} if self.path.gamma == 1.0 else {"best/gamma": self.path.gamma}),
             "best/cv_mean": self.cv_mean[i],
             "best/cv_se": self.cv_se[i],
             "best/n_nonzero": self.path.n_nonzero[i],
@@ -235,8 +237,10 @@ class PenaltySummary:
         return {name: float(value) for name, value in best.items()}
 
 
-def penalty_label(l1_ratio: float) -> str:
-    """Name of a penalty: "l1", "l2" or "elasticnet_" and its l1_ratio."""
+def penalty_label(l1_ratio: float, gamma: float = 1.0) -> str:
+    """Name of a penalty: "l1", "l2" or "elasticnet_0.5", with gamma "l1_relaxed_0.25"."""
+    if gamma != 1.0:
+        return f"{penalty_label(l1_ratio)}_relaxed_{gamma:g}"
     if l1_ratio == 1.0:
         return "l1"
     return "l2" if l1_ratio == 0.0 else f"elasticnet_{l1_ratio:g}"
@@ -267,7 +271,7 @@ def summarise(
     """
     if rule not in RULES:
         raise InputError(f"selection={rule!r} is not a rule; use one of {', '.join(RULES)}")
-    names = [penalty_label(path.l1_ratio) for path in result.paths] if labels is None else labels
+    names = labels or [penalty_label(path.l1_ratio, path.gamma) for path in result.paths]
     best = _winner(result, rule)
     found = (
         _summarise(result, rule, i, name, None if chosen is None else chosen[i].index, i == best)

@@ -167,6 +167,7 @@ def _at(summary: PenaltySummary, step: int) -> dict[str, Any]:
     path, null = summary.path, summary.path.null_objective
     return {
         "l1_ratio": path.l1_ratio,
+        "gamma": path.gamma,
         "alpha": float(path.alphas[step]),
         "cv_mean": float(summary.cv_mean[step]),
         "cv_se": float(summary.cv_se[step]),
