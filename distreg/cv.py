@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
+from distreg.adaptive import adapted
 from distreg.curve import FoldFit, curve
 from distreg.exceptions import InputError
 from distreg.moments import Layout, Moments
@@ -74,7 +75,7 @@ def cross_validate(
     start = time.perf_counter()
     factor = normalised_factor(options.penalty_factor, dataset.n_features)
     with single_threaded_blas():
-        full, full_penalty = _problem(moments, cells.full, options, factor)
+        full, full_penalty, factor = _problem(moments, cells.full, options, factor)
         grids = _grids(full, full_penalty, options)
         n_folds = cells.train.shape[0]
         runner.progress("path", 0, n_folds + 1)
@@ -139,10 +140,13 @@ def _grids(full: TrainingMoments, penalty: Penalty, options: PathOptions) -> tup
 
 def _problem(
     moments: CellMoments, cells: np.ndarray, options: PathOptions, factor: np.ndarray
-) -> tuple[TrainingMoments, Penalty]:
+) -> tuple[TrainingMoments, Penalty, np.ndarray]:
+    """Moments, penalty and penalty factors (p,) of one training set."""
     training = moments.training(cells, options.fit_intercept, options.standardize)
     penalty = Penalty.of(factor, training.sd, training.scale, options.standardize)
-    return training, penalty
+    if options.adaptive is None:
+        return training, penalty, factor
+    return adapted(training, penalty, factor, options.standardize, options.adaptive)
 
 
 def _collected(
@@ -189,7 +193,7 @@ def _fit_fold(
 ) -> FoldFit:
     """All paths of one training set, scored on its held-out cells."""
     factor = normalised_factor(options.penalty_factor, moments.n_features)
-    training, penalty = _problem(moments, train, options, factor)
+    training, penalty, _ = _problem(moments, train, options, factor)
     errors, gaps, supports, weight = [], [], [], 0.0
     for path in _fit_paths(training, penalty, grids, options):
         total, weight = moments.squared_error(held_out, path.coef, path.intercept, training.fill)

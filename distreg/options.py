@@ -47,6 +47,9 @@ class PathOptions:
     relax : sequence of float
         Shares gamma of the penalised fit in blends with a refit without a penalty, one more path
         each for every l1_ratio above 0; 1 is the penalised path, which there always is.
+    adaptive : float, optional
+        Exponent of adaptive penalty factors, from a first fit on each training set
+        (`distreg.adaptive`).
     """
 
     l1_ratios: Sequence[float] = (1.0,)
@@ -60,6 +63,7 @@ class PathOptions:
     loss: str = "squared"
     max_passes: int | None = None
     relax: Sequence[float] = ()
+    adaptive: float | None = None
 
     @property
     def gammas(self) -> tuple[float, ...]:
@@ -98,6 +102,10 @@ def check_options(options: PathOptions, n_features: int) -> None:
     if len(options.l1_ratios) == 0:
         raise InputError("no l1_ratio was given; give at least one value in [0, 1]")
     check_relax(options.relax, options.l1_ratios)
+    if options.adaptive is not None and not 0.0 < options.adaptive < np.inf:
+        raise InputError(
+            f"adaptive={options.adaptive} is not positive and finite; 1 is usual, None is off"
+        )
     if options.alphas is None:
         if options.n_alphas < 1:
             raise InputError(f"n_alphas={options.n_alphas} is not positive")

@@ -49,7 +49,8 @@ class CVResult:
     standardize, fit_intercept : bool
         As asked for.
     penalty_factor : (p,) array
-        As used (rescaled to sum to p).
+        As used on the full data (rescaled to sum to p); adaptive ones are infinite where they
+        exclude a feature, and sum to the number of the others.
     tol : float
         Tolerance on dual_gap / null_objective.
     cost : Cost

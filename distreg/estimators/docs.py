@@ -42,7 +42,10 @@ selection : {"min", "1se", "aic", "bic", "ebic"}
     information criterion of the fits on all rows, which needs no folds.
 relax : bool, float or sequence of float, optional
     Also fit the features of every support without a penalty, and try blends with a share gamma in
-    [0, 1] of the penalised fit; True: 0, 0.25, 0.5, 0.75. Needs an l1_ratio above 0."""
+    [0, 1] of the penalised fit; True: 0, 0.25, 0.5, 0.75. Needs an l1_ratio above 0.
+adaptive : float, optional
+    Penalty factors ``1 / |b_j|^adaptive``, times `penalty_factor`, with b of a ridge fit on the
+    same training set (of the standardised features with `standardize`); usually 1."""
 
 THREADS = """\
 n_jobs : int, optional

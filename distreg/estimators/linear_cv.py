@@ -44,6 +44,7 @@ class RidgeCV(_SquaredCV):
         cv: Any = 5,
         selection: str = "min",
         relax: Any = None,
+        adaptive: float | None = None,
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
@@ -61,6 +62,7 @@ class RidgeCV(_SquaredCV):
         self.cv = cv
         self.selection = selection
         self.relax = relax
+        self.adaptive = adaptive
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
@@ -121,6 +123,7 @@ class ElasticNetCV(_SparseCV):
         cv: Any = 5,
         selection: str = "min",
         relax: Any = None,
+        adaptive: float | None = None,
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
@@ -143,6 +146,7 @@ class ElasticNetCV(_SparseCV):
         self.cv = cv
         self.selection = selection
         self.relax = relax
+        self.adaptive = adaptive
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
@@ -186,6 +190,7 @@ class LassoCV(_SparseCV):
         cv: Any = 5,
         selection: str = "min",
         relax: Any = None,
+        adaptive: float | None = None,
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
@@ -207,6 +212,7 @@ class LassoCV(_SparseCV):
         self.cv = cv
         self.selection = selection
         self.relax = relax
+        self.adaptive = adaptive
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor

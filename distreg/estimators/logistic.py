@@ -134,6 +134,7 @@ class LogisticRegressionCV(ClassifierSearch, _Logistic):
         cv: Any = 5,
         selection: str = "min",
         relax: Any = None,
+        adaptive: float | None = None,
         class_weight: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
@@ -153,6 +154,7 @@ class LogisticRegressionCV(ClassifierSearch, _Logistic):
         self.cv = cv
         self.selection = selection
         self.relax = relax
+        self.adaptive = adaptive
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.standardize = standardize

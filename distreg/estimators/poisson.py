@@ -180,6 +180,7 @@ class PoissonRegressorCV(CrossValidated, _Poisson):
         cv: Any = 5,
         selection: str = "min",
         relax: Any = None,
+        adaptive: float | None = None,
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
@@ -198,6 +199,7 @@ class PoissonRegressorCV(CrossValidated, _Poisson):
         self.cv = cv
         self.selection = selection
         self.relax = relax
+        self.adaptive = adaptive
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor

@@ -32,6 +32,7 @@ class CrossValidated(Estimator):
     cv: Any
     selection: str
     relax: Any
+    adaptive: float | None
     random_state: Any
     n_jobs: int | None
 
@@ -135,6 +136,9 @@ class CrossValidated(Estimator):
             ratio = checks.real("eps", eps, 0.0, 1.0, "right")
         return {
             "l1_ratios": checks.ratios(self._l1_ratio()),
+            "adaptive": self.adaptive
+            if self.adaptive is None
+            else checks.real("adaptive", self.adaptive, 0.0, None, "neither"),
             "relax": checks.gammas(self.relax),
             "alphas": alphas,
             "n_alphas": n_alphas,

@@ -103,6 +103,7 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         cv: Any = 5,
         selection: str = "min",
         relax: Any = None,
+        adaptive: float | None = None,
         class_weight: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
@@ -122,6 +123,7 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         self.cv = cv
         self.selection = selection
         self.relax = relax
+        self.adaptive = adaptive
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.standardize = standardize

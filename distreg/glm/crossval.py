@@ -17,7 +17,6 @@ from distreg.losses import get_loss
 from distreg.options import PathOptions
 from distreg.passes import PassRunner, single_threaded_blas
 from distreg.path import PathResult
-from distreg.penalties import normalised_factor
 from distreg.relaxed import masked_criteria, without_undefined
 from distreg.result import CVResult
 
@@ -60,7 +59,7 @@ def cross_validate_glm(
         fill_values=full.mean if dataset.missing == "mean" else None,
         standardize=options.standardize,
         fit_intercept=options.fit_intercept,
-        penalty_factor=normalised_factor(options.penalty_factor, dataset.n_features),
+        penalty_factor=fitted.penalty_factor,
         tol=options.tol,
         cost=replace(runner.cost),
         test=_tested(views, cells.test),
@@ -89,7 +88,7 @@ class _View:
         shape = self.fitted.columns.fits.shape
         if self.relaxed is None:
             return np.ones(shape[2], dtype=bool)
-        return self.relaxed.defined.reshape(shape)[s, self.row]
+        return np.asarray(self.relaxed.defined.reshape(shape)[s, self.row])
 
 
 def _views(fitted: Fitted, options: PathOptions) -> list[_View]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from distreg.evaluation import Evaluate, Evaluation, Request, evaluation
 from distreg.exceptions import DataError
+from distreg.glm.adaptive import adapted_problem
 from distreg.glm.anchors import Anchor, Anchors
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
@@ -19,6 +20,7 @@ from distreg.glm.sample import evaluate_on, weights_of
 from distreg.losses import Loss
 from distreg.options import PathOptions, as_grids
 from distreg.passes import PassRunner
+from distreg.penalties import normalised_factor
 from distreg.summary import DataSummary, Sample, data_summary
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ SAMPLE_BYTES = 64_000_000
 SAMPLE_CHUNKS = 5
 MAX_SAMPLE_EVALUATIONS = 200
 DEFAULT_MAX_PASSES = 100
+N_FIRST = 20
+"""Strengths of the first fit of adaptive penalties."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Fitted:
     nulls: NullModels
     columns: Columns
     anchors: Anchors
+    penalty_factor: np.ndarray
     relaxed: tuple[Relaxed, ...] = ()
 
 
@@ -81,23 +86,56 @@ def fit_columns(
             problem, nulls, by_pass, summary.sample, runner, options, n_passes
         )
         n_passes -= used
+    sample, tolerance = summary.sample, Tolerance(KKT_TOLERANCE, options.tol)
+    factor = normalised_factor(options.penalty_factor, problem.n_features)
+    if options.adaptive is not None and problem.sets[0].penalty.penalised.any():
+        first = replace(options, l1_ratios=(0.0,), alphas=None, n_alphas=N_FIRST)
+        first = replace(first, alpha_min_ratio=None)
+        columns, known = _solve(
+            problem, nulls, first, by_pass, sample, runner, tolerance, n_passes // 2
+        )
+        problem, nulls, factor = adapted_problem(
+            columns, known, nulls, factor, options.standardize, options.adaptive, runner.n_threads
+        )
+    n_passes = (options.max_passes or DEFAULT_MAX_PASSES) - runner.cost.n_passes
+    columns, known = _solve(problem, nulls, options, by_pass, sample, runner, tolerance, n_passes)
+    fitted = Fitted(problem, summary, nulls, columns, known, factor)
+    if not options.gammas:
+        return fitted
+    n_passes = (options.max_passes or DEFAULT_MAX_PASSES) - runner.cost.n_passes
+    found = relaxed_columns(
+        columns,
+        known,
+        nulls,
+        options.gammas,
+        by_pass,
+        sample,
+        tolerance,
+        runner.n_threads,
+        n_passes,
+    )
+    return replace(fitted, relaxed=found)
+
+
+def _solve(
+    problem: Problem,
+    nulls: NullModels,
+    options: PathOptions,
+    by_pass: Evaluate,
+    sample: Sample,
+    runner: PassRunner,
+    tolerance: Tolerance,
+    n_passes: int,
+) -> tuple[Columns, Anchors]:
+    """Every training set, l1_ratio and alpha of one problem, and the curvature that is known."""
     fits = Fits(len(problem.sets), np.array(options.l1_ratios), _grids(problem, nulls, options))
     columns = Columns(problem, fits)
     _begin(columns, nulls)
-    tolerance = Tolerance(KKT_TOLERANCE, options.tol)
-    anchors = _start(columns, summary.sample, nulls, runner, tolerance)
+    anchors = _start(columns, sample, nulls, runner, tolerance)
     driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
     driver.anchors.held = anchors
-    _advance(driver, columns, summary.sample.whole, tolerance, n_passes)
-    fitted = Fitted(problem, summary, nulls, columns, driver.anchors)
-    if not options.gammas:
-        return fitted
-    left = (options.max_passes or DEFAULT_MAX_PASSES) - runner.cost.n_passes
-    found = relaxed_columns(
-        columns, driver.anchors, nulls, options.gammas, by_pass, summary.sample, tolerance,
-        runner.n_threads, left,
-    )  # fmt: skip
-    return replace(fitted, relaxed=found)
+    _advance(driver, columns, sample.whole, tolerance, n_passes)
+    return columns, driver.anchors
 
 
 def sample_size(dataset: Dataset, n_classes: int) -> int:

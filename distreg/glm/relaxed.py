@@ -123,7 +123,7 @@ def _members(columns: Columns) -> np.ndarray:
     problem, fits = columns.problem, columns.fits
     sets = np.unravel_index(np.arange(fits.size), fits.shape)[0]
     free = [~t.penalty.penalised & t.summary.usable for t in problem.sets]
-    return (columns.coef != 0) | np.tile(np.array(free), problem.n_classes)[sets]
+    return np.asarray((columns.coef != 0) | np.tile(np.array(free), problem.n_classes)[sets])
 
 
 def _defined(columns: Columns, members: np.ndarray) -> np.ndarray:
@@ -131,7 +131,8 @@ def _defined(columns: Columns, members: np.ndarray) -> np.ndarray:
     sets, paths, _ = np.unravel_index(np.arange(fits.size), fits.shape)
     used = members.reshape(fits.size, problem.n_classes, -1).any(axis=1).sum(axis=1)
     n_rows = np.array([training.summary.n_rows for training in problem.sets])[sets]
-    return (used + int(problem.fit_intercept) < n_rows) & (fits.l1_ratios[paths] > 0.0)
+    some = used + int(problem.fit_intercept) < n_rows
+    return np.asarray(some & (fits.l1_ratios[paths] > 0.0))
 
 
 def _copied(columns: Columns, problem: Problem, fits: Fits) -> Columns:
@@ -224,8 +225,8 @@ def _score(blends: Sequence[Columns], chosen: np.ndarray, by_pass: Evaluate) -> 
     order = np.argsort(np.unravel_index(of, fits.shape)[0], kind="stable")
     which, of = which[order], of[order]
     sets = np.unravel_index(of, fits.shape)[0]
-    coef = np.array([blends[b].coef[fit] for b, fit in zip(which, of, strict=True)])
-    intercept = np.array([blends[b].intercept[fit] for b, fit in zip(which, of, strict=True)])
+    coef = np.array([blends[int(b)].coef[fit] for b, fit in zip(which, of, strict=True)])
+    intercept = np.array([blends[int(b)].intercept[fit] for b, fit in zip(which, of, strict=True)])
     nothing, features = np.empty(0, dtype=np.int64), np.arange(problem.n_features)
     request = request_of(
         problem, sets, coef, intercept, nothing, features, joined_cells(problem, 1)

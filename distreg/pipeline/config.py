@@ -146,6 +146,7 @@ class ModelConfig(_Section):
     cv: CVConfig = CVConfig()
     selection: Literal["min", "1se", "aic", "bic", "ebic"] = "min"
     relax: Annotated[tuple[Fraction, ...], BeforeValidator(_as_gammas)] = ()
+    adaptive: Positive | None = None
     standardize: bool = True
     fit_intercept: bool = True
     penalty_factor: Mapping[str, Annotated[float, Field(ge=0.0)]] = {}

@@ -235,6 +235,7 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         loss=model.loss,
         max_passes=model.max_passes,
         relax=model.relax,
+        adaptive=model.adaptive,
     )
     return Prepared(dataset, cells, options, make_plan(config, dataset, cells, resources))
 
