@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
+from distreg.adaptive import adapted
 from distreg.curve import FoldFit, curve
 from distreg.exceptions import InputError
 from distreg.losses import get_loss
@@ -19,6 +20,7 @@ from distreg.options import PathOptions, as_grids, check_options
 from distreg.passes import PassRunner, single_threaded_blas
 from distreg.path import PathResult, alpha_grid, fit_path
 from distreg.penalties import Penalty, normalised_factor
+from distreg.relaxed import relaxed_paths, without_undefined
 from distreg.result import CVResult
 from distreg.training import CellMoments, TrainingMoments, cell_moments
 
@@ -78,12 +80,12 @@ def cross_validate(
         moments = moments.about_one_centre()
     factor = normalised_factor(options.penalty_factor, dataset.n_features)
     with single_threaded_blas():
-        full, full_penalty = _problem(moments, cells.full, options, factor)
+        full, full_penalty, factor = _problem(moments, cells.full, options, factor)
         grids = _grids(full, full_penalty, options)
         n_folds = cells.train.shape[0]
         runner.progress("path", 0, n_folds + 1)
         with ThreadPoolExecutor(runner.n_threads) as pool:
-            whole = pool.submit(_fit_paths, full, full_penalty, grids, options.l1_ratios)
+            whole = pool.submit(_fit_paths, full, full_penalty, grids, options, True)
             folds = [
                 pool.submit(_fit_fold, moments, cells.train[k], cells.held_out[k], options, grids)
                 for k in range(n_folds)
@@ -93,7 +95,7 @@ def cross_validate(
     runner.cost.path_seconds += time.perf_counter() - start
     return CVResult(
         paths=paths,
-        **curve(fitted, len(paths), grids[0].size),
+        **without_undefined(paths, curve(fitted, len(paths), grids[0].size)),
         n_samples=full.n_rows,
         n_test=int(moments.count[cells.test].sum()),
         weight_sum=full.weight,
@@ -143,10 +145,13 @@ def _grids(full: TrainingMoments, penalty: Penalty, options: PathOptions) -> tup
 
 def _problem(
     moments: CellMoments, cells: np.ndarray, options: PathOptions, factor: np.ndarray
-) -> tuple[TrainingMoments, Penalty]:
+) -> tuple[TrainingMoments, Penalty, np.ndarray]:
+    """Moments, penalty and penalty factors (p,) of one training set."""
     training = moments.training(cells, options.fit_intercept, options.standardize)
     penalty = Penalty.of(factor, training.sd, training.scale, options.standardize)
-    return training, penalty
+    if options.adaptive is None:
+        return training, penalty, factor
+    return adapted(training, penalty, factor, options.standardize, options.adaptive)
 
 
 def _collected(
@@ -171,13 +176,17 @@ def _fit_paths(
     training: TrainingMoments,
     penalty: Penalty,
     grids: Sequence[np.ndarray],
-    l1_ratios: Sequence[float],
+    options: PathOptions,
+    information: bool = False,
 ) -> tuple[PathResult, ...]:
-    """One path for each l1_ratio."""
-    return tuple(
-        fit_path(training, penalty, grid, ratio)
-        for grid, ratio in zip(grids, l1_ratios, strict=True)
-    )
+    """One path for each l1_ratio, then the relaxed ones."""
+    paths = [
+        fit_path(training, penalty, grid, ratio, information)
+        for grid, ratio in zip(grids, options.l1_ratios, strict=True)
+    ]
+    for path in [path for path in paths if path.l1_ratio > 0.0 and options.gammas]:
+        paths += relaxed_paths(training, penalty, path, options.gammas, information)
+    return tuple(paths)
 
 
 def _fit_fold(
@@ -189,11 +198,12 @@ def _fit_fold(
 ) -> FoldFit:
     """All paths of one training set, scored on its held-out cells."""
     factor = normalised_factor(options.penalty_factor, moments.n_features)
-    training, penalty = _problem(moments, train, options, factor)
+    training, penalty, _ = _problem(moments, train, options, factor)
     errors, gaps, supports, weight = [], [], [], 0.0
-    for path in _fit_paths(training, penalty, grids, options.l1_ratios):
+    for path in _fit_paths(training, penalty, grids, options):
         total, weight = moments.squared_error(held_out, path.coef, path.intercept, training.fill)
-        errors.append(total / weight if weight > 0 else np.full(path.alphas.size, np.nan))
+        known = path.is_defined & (weight > 0)
+        errors.append(np.where(known, total / (weight or 1.0), np.nan))
         gaps.append(path.relative_gap)
         supports.append(path.coef != 0)
     return FoldFit(np.array(errors), weight, np.array(gaps), np.array(supports))

@@ -10,7 +10,10 @@ import numpy as np
 from distreg.exceptions import InputError
 from distreg.losses import get_loss
 
-__all__ = ["PathOptions", "as_grids", "check_options"]
+__all__ = ["GAMMAS", "PathOptions", "as_grids", "check_options", "check_relax"]
+
+GAMMAS = (0.0, 0.25, 0.5, 0.75)
+"""What relax=True stands for, as in glmnet."""
 
 KKT_TOLERANCE = 1e-6
 """Largest KKT violation of a certified column, over the largest gradient of the null model."""
@@ -52,6 +55,12 @@ class PathOptions:
         delta of the Huber loss (default 1.35), the quantile of the quantile loss (default 0.5).
     max_passes : int, optional
         Most passes over the data; default 100 (the squared loss needs one).
+    relax : sequence of float
+        Shares gamma of the penalised fit in blends with a refit without a penalty, one more path
+        each for every l1_ratio above 0; 1 is the penalised path, which there always is.
+    adaptive : float, optional
+        Exponent of adaptive penalty factors, from a first fit on each training set
+        (`distreg.adaptive`).
     """
 
     l1_ratios: Sequence[float] = (1.0,)
@@ -67,6 +76,34 @@ class PathOptions:
     kkt_tolerance: float = KKT_TOLERANCE
     approximate: bool = False
     loss_parameter: float | None = None
+    relax: Sequence[float] = ()
+    adaptive: float | None = None
+
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """The gammas of further paths, descending."""
+        return tuple(sorted({float(gamma) for gamma in self.relax} - {1.0}, reverse=True))
+
+    @property
+    def relaxations(self) -> tuple[tuple[int, float], ...]:
+        """Further paths, after those of the l1_ratios: number of the l1_ratio, and gamma."""
+        some = [i for i, ratio in enumerate(self.l1_ratios) if ratio > 0.0]
+        return tuple((i, gamma) for i in some for gamma in self.gammas)
+
+
+def check_relax(relax: Sequence[float], l1_ratios: Sequence[float]) -> None:
+    """Raise InputError for a gamma out of range, or when there is no support to refit."""
+    for gamma in relax:
+        if not 0.0 <= gamma <= 1.0:
+            raise InputError(
+                f"relax={gamma} is outside [0, 1]; 1 is the penalised fit, 0 the refit without a "
+                "penalty"
+            )
+    if len(relax) and not any(ratio > 0.0 for ratio in l1_ratios):
+        raise InputError(
+            "relax refits the features that an L1 penalty selects, but every l1_ratio is 0; give "
+            "an l1_ratio above 0, or leave relax out"
+        )
 
 
 def check_options(options: PathOptions, n_features: int) -> None:
@@ -79,6 +116,11 @@ def check_options(options: PathOptions, n_features: int) -> None:
             )
     if len(options.l1_ratios) == 0:
         raise InputError("no l1_ratio was given; give at least one value in [0, 1]")
+    check_relax(options.relax, options.l1_ratios)
+    if options.adaptive is not None and not 0.0 < options.adaptive < np.inf:
+        raise InputError(
+            f"adaptive={options.adaptive} is not positive and finite; 1 is usual, None is off"
+        )
     if options.alphas is None:
         if options.n_alphas < 1:
             raise InputError(f"n_alphas={options.n_alphas} is not positive")

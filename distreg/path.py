@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distreg.certificates import certify, null_model
+from distreg.criteria import Criteria, criteria_of, degrees_of_freedom, squared_fit
 from distreg.penalties import Penalty
 from distreg.solvers.descent import descend_path
 from distreg.solvers.ridge import least_squares, ridge_path
@@ -53,6 +54,13 @@ class PathResult:
         is all rounding.
     null_gradient : float
         Largest gradient entry of that model: the unit of `kkt_violation`. NaN if not known.
+    criteria : Criteria or None
+        Degrees of freedom and information criteria; None if they were not computed.
+    gamma : float
+        1: penalised. Less: that share of the penalised fit and the rest of a refit of its support
+        without a penalty (`distreg.relaxed`); then `objective` is the mean loss.
+    defined : (n_alphas,) bool array or None
+        Where the refit exists; elsewhere the penalised fit stands for it. None: everywhere.
     """
 
     l1_ratio: float
@@ -66,6 +74,19 @@ class PathResult:
     n_epochs: np.ndarray
     null_objective: float
     null_gradient: float = np.nan
+    criteria: Criteria | None = None
+    gamma: float = 1.0
+    defined: np.ndarray | None = None
+
+    @property
+    def is_defined(self) -> np.ndarray:
+        """(n_alphas,) bool array: `defined`, all True where that is None."""
+        return np.ones(len(self.alphas), dtype=bool) if self.defined is None else self.defined
+
+    @property
+    def information(self) -> dict[str, np.ndarray]:
+        """aic, bic, ebic and df by name, (n_alphas,) arrays; NaN where they are not known."""
+        return (self.criteria or Criteria.unknown(len(self.alphas))).columns()
 
     @property
     def relative_gap(self) -> np.ndarray:
@@ -169,9 +190,16 @@ def geometric_grid(
 
 
 def fit_path(
-    moments: TrainingMoments, penalty: Penalty, alphas: np.ndarray, l1_ratio: float
+    moments: TrainingMoments,
+    penalty: Penalty,
+    alphas: np.ndarray,
+    l1_ratio: float,
+    information: bool = False,
 ) -> PathResult:
-    """Solve and certify every alpha; `alphas` descend. A single alpha = 0 is least squares."""
+    """Solve and certify every alpha; `alphas` descend. A single alpha = 0 is least squares.
+
+    With `information`, degrees of freedom and information criteria too.
+    """
     alphas = np.asarray(alphas, dtype=np.float64)
     if alphas.size == 1 and alphas[0] == 0.0:
         penalty = Penalty(np.zeros_like(penalty.l1), np.zeros_like(penalty.l2))
@@ -199,4 +227,18 @@ def fit_path(
         n_nonzero=np.count_nonzero(coef, axis=1),
         n_epochs=epochs,
         null_objective=null_model(moments, penalty)[0],
+        criteria=_criteria(moments, penalty, alphas, l1_ratio, coef) if information else None,
     )
+
+
+def _criteria(
+    moments: TrainingMoments,
+    penalty: Penalty,
+    alphas: np.ndarray,
+    l1_ratio: float,
+    coef: np.ndarray,
+) -> Criteria:
+    members = (coef != 0) | ~penalty.penalised
+    df = degrees_of_freedom(moments.gram, penalty.l2, alphas * (1.0 - l1_ratio), members)
+    fit = squared_fit(moments, coef * moments.scale, df)
+    return criteria_of(fit, df, moments.n_rows, moments.xty.size)

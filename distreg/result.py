@@ -49,7 +49,8 @@ class CVResult:
     standardize, fit_intercept : bool
         As asked for.
     penalty_factor : (p,) array
-        As used (rescaled to sum to p).
+        As used on the full data (rescaled to sum to p); adaptive ones are infinite where they
+        exclude a feature, and sum to the number of the others.
     tol : float
         Tolerance on dual_gap / null_objective.
     cost : Cost
@@ -108,6 +109,10 @@ class CVResult:
     def l1_ratios(self) -> np.ndarray:
         """The l1_ratios, one for each path."""
         return np.array([path.l1_ratio for path in self.paths])
+
+    def criterion(self, name: str) -> np.ndarray:
+        """(L, A) values of "aic", "bic", "ebic" or "df" on the full training data."""
+        return np.array([path.information[name] for path in self.paths])
 
     @property
     def converged(self) -> bool:

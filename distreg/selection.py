@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distreg.criteria import CRITERIA
 from distreg.exceptions import InputError
 from distreg.result import CVResult
 
-__all__ = ["RULES", "Selected", "select"]
+__all__ = ["CURVE_RULES", "RULES", "Selected", "select"]
 
-RULES = ("min", "1se")
+CURVE_RULES = ("min", "1se")
+"""Rules that need folds."""
+
+RULES = (*CURVE_RULES, *CRITERIA)
 
 
 @dataclass(frozen=True)
@@ -32,22 +36,30 @@ def select(result: CVResult, rule: str = "min", path: int | None = None) -> Sele
     Parameters
     ----------
     result : CVResult
-    rule : {"min", "1se"}
+    rule : {"min", "1se", "aic", "bic", "ebic"}
         "min": lowest mean held-out deviance (of equal ones the largest alpha). "1se": the largest
-        alpha, at the l1_ratio of the minimum, whose mean is within one standard error of it.
+        alpha, at the l1_ratio of the minimum, whose mean is within one standard error of it. The
+        others: lowest information criterion of the fits on the full training data, without folds.
     path : int, optional
         Only this l1_ratio; default: all.
 
     Raises
     ------
     InputError
-        If the rule is unknown or the result has no folds.
+        If the rule is unknown, or has nothing to choose from.
     """
     if rule not in RULES:
         raise InputError(f"selection={rule!r} is not a rule; use one of {', '.join(RULES)}")
-    curve = result.cv_mean if path is None else result.cv_mean[path : path + 1]
+    values = result.criterion(rule) if rule in CRITERIA else result.cv_mean
+    curve = values if path is None else values[path : path + 1]
     if not np.isfinite(curve).any():
-        raise InputError("there is no cross-validation curve to select from: fit with folds")
+        raise InputError(
+            f"{rule} is not known for any of the fits: they have as many degrees of freedom as "
+            "there are rows; use larger alphas"
+            if rule in CRITERIA
+            else "there is no cross-validation curve to select from: fit with folds, or select by "
+            f"{', '.join(CRITERIA)}"
+        )
     row, column = np.unravel_index(int(np.nanargmin(curve)), curve.shape)
     best_path, index = (int(row) if path is None else path), int(column)
     if rule == "1se":

@@ -197,7 +197,7 @@ def test_a_key_of_another_section_is_found(tmp_path: Path) -> None:
         ("model:\n  alphas: [1]\n  n_alphas: 5", "4:1", ["whole grid", "n_alphas"]),
         ("model:\n  cv: 1", "5:3", ["2 or more"]),
         ("model:\n  cv: many", "5:3", ["many", "folds"]),
-        ("model:\n  cv: {folds: 0}", "5:8", ["model.cv.folds"]),
+        ("model:\n  cv: {folds: 1}", "5:8", ["model.cv.folds"]),
         ("model:\n  cv: {kind: group}", "5:3", ["needs column"]),
         ("model:\n  cv: {kind: grup}", "5:8", ["Did you mean group?"]),
         ("model:\n  cv: {column: g}", "5:3", ["no meaning"]),

@@ -46,13 +46,16 @@ def fit(  # noqa: PLR0913 - the flags of the command
         Text, typer.Option(metavar="LIST", help="L1 shares of the Elastic Net (default: 0.5).")
     ] = None,
     cv: Annotated[
-        Text, typer.Option(metavar="N", help="Number of folds (default: 5), or approx, approx-10.")
+        Text,
+        typer.Option(
+            metavar="N", help="Number of folds, 0 for none (default: 5), or approx, approx-10."
+        ),
     ] = None,
     test: Annotated[
         Text, typer.Option(metavar="FRACTION", help="Share of the rows kept for a final test.")
     ] = None,
     selection: Annotated[
-        Text, typer.Option(metavar="RULE", help="min or 1se (default: min).")
+        Text, typer.Option(metavar="RULE", help="min, 1se, aic, bic or ebic (default: min).")
     ] = None,
     numeric: Annotated[Text, typer.Option(metavar="LIST", help="Numeric columns.")] = None,
     categorical: Annotated[Text, typer.Option(metavar="LIST", help="One-hot columns.")] = None,

@@ -139,6 +139,7 @@ class Estimator(BaseEstimator):
         self._store_coef(chosen.coef[index].copy(), chosen.intercept[index])
         self.alpha_ = float(chosen.alphas[index])
         self.l1_ratio_ = float(chosen.l1_ratio)
+        self.gamma_ = float(chosen.gamma)
         self.dual_gap_ = float(chosen.dual_gap[index])
         self.kkt_violation_ = float(chosen.kkt_violation[index])
         self.n_passes_ = int(result.cost.n_passes)

@@ -10,8 +10,19 @@ import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
 from distreg.exceptions import InputError
+from distreg.options import GAMMAS
 
-__all__ = ["ParameterTypeError", "choice", "flag", "grid", "integer", "ratios", "real", "seed"]
+__all__ = [
+    "ParameterTypeError",
+    "choice",
+    "flag",
+    "gammas",
+    "grid",
+    "integer",
+    "ratios",
+    "real",
+    "seed",
+]
 
 
 class ParameterTypeError(InputError, TypeError):
@@ -70,6 +81,16 @@ def ratios(value: Any) -> tuple[float, ...]:
     if not given:
         raise InputError("l1_ratio is empty: give one value in [0, 1] or several")
     return tuple(real("l1_ratio", item, 0.0, 1.0, "both") for item in given)
+
+
+def gammas(value: Any) -> tuple[float, ...]:
+    """Shares of the penalised fit in relaxed ones: True, one value or several in [0, 1]."""
+    if value is None or value is False:
+        return ()
+    if value is True:
+        return GAMMAS
+    given = [value] if np.ndim(value) == 0 else list(value)
+    return tuple(real("relax", item, 0.0, 1.0, "both") for item in given)
 
 
 def grid(value: Any) -> np.ndarray | None:

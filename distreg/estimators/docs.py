@@ -33,14 +33,21 @@ alpha_min_ratio : float, optional
     Last alpha over the first; default 1e-4 with more rows than features, else 1e-2 (for a pure L2
     penalty 1e-8, else 1e-6).
 cv : int, array, splitter, list of (train, test), "approx" or "approx-10"
-    Number of folds; one fold id for each row, -1 = never held out; or any splitter of
+    Number of folds, 0 for none; one fold id for each row, -1 = never held out; or any splitter of
     scikit-learn or `distreg.data.folds`. "approx" is 5 folds, "approx-10" is 10, each of which
     takes one Newton step from the answer on all rows: about as good a curve in fewer and shorter
     passes (the squared loss is exact all the same)."""
 
 CHOICE = """\
-selection : {"min", "1se"}
-    Lowest mean held-out error, or the largest alpha within one standard error of it."""
+selection : {"min", "1se", "aic", "bic", "ebic"}
+    Lowest mean held-out error, the largest alpha within one standard error of it, or the lowest
+    information criterion of the fits on all rows, which needs no folds.
+relax : bool, float or sequence of float, optional
+    Also fit the features of every support without a penalty, and try blends with a share gamma in
+    [0, 1] of the penalised fit; True: 0, 0.25, 0.5, 0.75. Needs an l1_ratio above 0.
+adaptive : float, optional
+    Penalty factors ``1 / |b_j|^adaptive``, times `penalty_factor`, with b of a ridge fit on the
+    same training set (of the standardised features with `standardize`); usually 1."""
 
 THREADS = """\
 n_jobs : int, optional
@@ -55,6 +62,8 @@ intercept_ : float
 CHOSEN = """\
 alpha_, l1_ratio_ : float
     Strength and L1 share of the penalty.
+gamma_ : float
+    Share of the penalised fit: 1 unless a relaxed one was chosen.
 dual_gap_ : float
     Upper bound on the distance of the objective from its minimum.
 kkt_violation_ : float
@@ -88,14 +97,14 @@ deviance_path_ : (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds) array
 
 PATH = """\
 coef_path_ : (n_l1_ratios, n_alphas, n_features) array
-    Coefficients on the full data.
+    Coefficients on the full data; those of relaxed fits follow, gamma by gamma for each l1_ratio.
 intercept_path_ : (n_l1_ratios, n_alphas) array
     Intercepts on the full data."""
 
 TABLE = """\
 cv_results_ : dict of (n_l1_ratios * n_alphas,) arrays
-    l1_ratio, alpha, cv_mean, cv_se, n_nonzero, objective, dual_gap, kkt_violation,
-    support_stability, fold_dual_gap, fold_kkt_violation."""
+    l1_ratio, gamma, alpha, cv_mean, cv_se, n_nonzero, objective, dual_gap, kkt_violation,
+    support_stability, fold_dual_gap, fold_kkt_violation, aic, bic, ebic, df."""
 
 PARTS = {
     "penalty": PENALTY,

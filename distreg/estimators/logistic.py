@@ -133,6 +133,8 @@ class LogisticRegressionCV(ClassifierSearch, _Logistic):
         alpha_min_ratio: float | None = None,
         cv: Any = 5,
         selection: str = "min",
+        relax: Any = None,
+        adaptive: float | None = None,
         class_weight: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
@@ -151,6 +153,8 @@ class LogisticRegressionCV(ClassifierSearch, _Logistic):
         self.alpha_min_ratio = alpha_min_ratio
         self.cv = cv
         self.selection = selection
+        self.relax = relax
+        self.adaptive = adaptive
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.standardize = standardize

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from distreg.criteria import CRITERIA
 from distreg.data.dataset import Dataset
 from distreg.data.folds import (
     Cells,
@@ -20,7 +21,7 @@ from distreg.estimators import checks
 from distreg.estimators.base import Estimator, Fitted
 from distreg.estimators.inputs import Given
 from distreg.exceptions import InputError
-from distreg.selection import RULES, select
+from distreg.selection import CURVE_RULES, RULES, select
 
 __all__ = ["CrossValidated"]
 
@@ -37,6 +38,8 @@ class CrossValidated(Estimator):
     alpha_min_ratio: float | None
     cv: Any
     selection: str
+    relax: Any
+    adaptive: float | None
     random_state: Any
     n_jobs: int | None
 
@@ -76,7 +79,16 @@ class CrossValidated(Estimator):
                 "GroupKFold(5)"
             )
 
+        no_folds = checks.is_count(self.cv) and self.cv == 0
+        if no_folds and self.selection in CURVE_RULES:
+            raise InputError(
+                f"cv=0 makes no folds, which selection={self.selection!r} needs: choose by "
+                f"{', '.join(CRITERIA)}, or give cv a number of folds"
+            )
+
         def cells_of(dataset: Dataset) -> Cells:
+            if no_folds:
+                return make_cells(None, dataset.n_rows)
             target, size = given.target(), 8 * (dataset.n_features + 2) ** 2
             scheme = check_cv(
                 self._splitter(dataset, target, seed),
@@ -132,6 +144,10 @@ class CrossValidated(Estimator):
         return {
             "l1_ratios": checks.ratios(self._l1_ratio()),
             "approximate": split_approximate(self.cv)[1],
+            "adaptive": self.adaptive
+            if self.adaptive is None
+            else checks.real("adaptive", self.adaptive, 0.0, None, "neither"),
+            "relax": checks.gammas(self.relax),
             "alphas": alphas,
             "n_alphas": n_alphas,
             # a grid of one value has no last one
@@ -142,17 +158,20 @@ class CrossValidated(Estimator):
         """Set the attributes of the whole grid."""
         result = fitted.result
         one = np.ndim(self._l1_ratio()) == 0
+        plain = len(checks.ratios(self._l1_ratio()))
         alphas = np.stack([path.alphas for path in result.paths])
         # (folds, l1_ratios, alphas) -> scikit-learn's (l1_ratios, alphas, folds)
-        errors = np.moveaxis(result.fold_error, 0, -1)
+        errors = np.moveaxis(result.fold_error, 0, -1)[:plain]
         given = checks.grid(self.alphas) is not None
-        self.alphas_ = alphas[0] if one or given else alphas
+        self.alphas_ = alphas[0] if one or given else alphas[:plain]
         setattr(self, self._ERRORS, errors[0] if one else errors)
         self.coef_path_ = np.stack([path.coef for path in result.paths])
         self.intercept_path_ = np.stack([path.intercept for path in result.paths])
         columns = ("n_nonzero", "objective", "dual_gap", "kkt_violation")
+        information = [path.information for path in result.paths]
         self.cv_results_ = {
             "l1_ratio": np.repeat(result.l1_ratios, alphas.shape[1]),
+            "gamma": np.repeat([path.gamma for path in result.paths], alphas.shape[1]),
             "alpha": alphas.ravel(),
             "cv_mean": result.cv_mean.ravel(),
             "cv_se": result.cv_se.ravel(),
@@ -161,4 +180,8 @@ class CrossValidated(Estimator):
             "fold_kkt_violation": np.broadcast_to(result.fold_kkt_violation, alphas.shape).ravel(),
         } | {
             name: np.concatenate([getattr(path, name) for path in result.paths]) for name in columns
+        }
+        self.cv_results_ |= {
+            name: np.concatenate([values[name] for values in information])
+            for name in information[0]
         }

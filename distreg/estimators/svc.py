@@ -102,6 +102,8 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         alpha_min_ratio: float | None = None,
         cv: Any = 5,
         selection: str = "min",
+        relax: Any = None,
+        adaptive: float | None = None,
         class_weight: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
@@ -120,6 +122,8 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         self.alpha_min_ratio = alpha_min_ratio
         self.cv = cv
         self.selection = selection
+        self.relax = relax
+        self.adaptive = adaptive
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.standardize = standardize

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distreg.curve import FoldFit, curve
+from distreg.glm.criteria import column_criteria, column_df, criteria_at
 from distreg.glm.fit import Fitted, fit_columns
+from distreg.glm.relaxed import Relaxed
 from distreg.losses import get_loss
 from distreg.options import PathOptions
 from distreg.passes import PassRunner, single_threaded_blas
 from distreg.path import PathResult
-from distreg.penalties import normalised_factor
+from distreg.relaxed import masked_criteria, without_undefined
 from distreg.result import CVResult
 
 if TYPE_CHECKING:
@@ -33,16 +36,19 @@ def cross_validate_glm(
     with single_threaded_blas():
         fitted = fit_columns(dataset, cells, loss, options, runner)
     problem, summary, fits = fitted.problem, fitted.summary, fitted.columns.fits
-    paths = tuple(_path(fitted, i) for i in range(fits.l1_ratios.size))
-    folds = [_fold(fitted, cells.held_out[s - 1], s) for s in range(1, fits.n_sets)]
+    views = _views(fitted, options)
+    with single_threaded_blas():
+        paths = _paths(views, runner.n_threads)
+    folds = [_fold(views, cells.held_out[s - 1], s) for s in range(1, fits.n_sets)]
     full = problem.sets[0].summary
     spent = time.perf_counter() - start - (runner.cost.pass_seconds - before)
     runner.cost.path_seconds += spent
     unit = fitted.nulls.unit
-    violation = _grid(fitted, "violation")[1:] / np.where(unit > 0, unit, 1.0)[1:, None, None]
+    violation = np.stack([_grid(view.fitted, "violation")[1:, view.row] for view in views], axis=1)
+    violation /= np.where(unit > 0, unit, 1.0)[1:, None, None]
     return CVResult(
         paths=paths,
-        **curve(folds, len(paths), fits.alphas.shape[1]),
+        **without_undefined(paths, curve(folds, len(paths), fits.alphas.shape[1])),
         n_samples=full.n_rows,
         n_test=int(summary.count[cells.test].sum()),
         weight_sum=full.weight,
@@ -53,10 +59,10 @@ def cross_validate_glm(
         fill_values=full.mean if dataset.missing == "mean" else None,
         standardize=options.standardize,
         fit_intercept=options.fit_intercept,
-        penalty_factor=normalised_factor(options.penalty_factor, dataset.n_features),
+        penalty_factor=fitted.penalty_factor,
         tol=options.tol,
         cost=replace(runner.cost),
-        test=_test_scores(fitted, cells.test),
+        test=_tested(views, cells.test),
         loss=loss.name,
         loss_parameter=loss.parameter if loss.parameter_name else None,
         classes=dataset.classes,
@@ -69,6 +75,51 @@ def cross_validate_glm(
 def _grid(fitted: Fitted, name: str) -> np.ndarray:
     values: np.ndarray = getattr(fitted.columns, name)
     return values.reshape(fitted.columns.fits.shape)
+
+
+@dataclass(frozen=True)
+class _View:
+    """One path of the result: the row of an l1_ratio in the columns of one gamma."""
+
+    fitted: Fitted
+    row: int
+    relaxed: Relaxed | None = None
+
+    def defined(self, s: int) -> np.ndarray:
+        """(A,) where the fits of a training set are what they should be."""
+        shape = self.fitted.columns.fits.shape
+        if self.relaxed is None:
+            return np.ones(shape[2], dtype=bool)
+        return np.asarray(self.relaxed.defined.reshape(shape)[s, self.row])
+
+
+def _views(fitted: Fitted, options: PathOptions) -> list[_View]:
+    """The penalised paths, then the relaxed ones."""
+    by_gamma = {r.gamma: (replace(fitted, columns=r.columns), r) for r in fitted.relaxed}
+    plain = [_View(fitted, i) for i in range(fitted.columns.fits.l1_ratios.size)]
+    return plain + [
+        _View(by_gamma[gamma][0], i, by_gamma[gamma][1]) for i, gamma in options.relaxations
+    ]
+
+
+def _paths(views: Sequence[_View], n_threads: int) -> tuple[PathResult, ...]:
+    """Fits of the full data with their criteria."""
+    paths: list[PathResult] = []
+    for view in views:
+        path, columns = _path(view.fitted, view.row), view.fitted.columns
+        fits = np.arange(columns.fits.size).reshape(columns.fits.shape)[0, view.row]
+        if view.relaxed is None:
+            found = column_criteria(columns, view.fitted.anchors, fits, n_threads)
+            paths.append(replace(path, criteria=found))
+            continue
+        relaxed, defined = view.relaxed, view.defined(0)
+        free = column_df(
+            columns, relaxed.anchors, fits, relaxed.members[fits], n_threads, relaxed=True
+        )
+        df = relaxed.gamma * paths[view.row].information["df"] + (1.0 - relaxed.gamma) * free
+        found = masked_criteria(criteria_at(columns, fits, columns.loss[fits], df), defined)
+        paths.append(replace(path, criteria=found, gamma=relaxed.gamma, defined=defined))
+    return tuple(paths)
 
 
 def _path(fitted: Fitted, i: int) -> PathResult:
@@ -97,15 +148,29 @@ def _path(fitted: Fitted, i: int) -> PathResult:
     )
 
 
-def _fold(fitted: Fitted, held_out: np.ndarray, s: int) -> FoldFit:
+def _fold(views: Sequence[_View], held_out: np.ndarray, s: int) -> FoldFit:
     """What a fold says of all paths."""
-    columns, summary, null = fitted.columns, fitted.summary, fitted.nulls.objective[s]
-    weight = float(summary.weight[held_out].sum())
-    error = _mean_deviance(fitted, columns.scores.held_out.reshape(columns.fits.shape)[s], held_out)
-    gap = _grid(fitted, "gap")[s] / (null if null > 0 else 1.0)
-    shape = (*columns.fits.shape[1:], fitted.problem.n_classes, -1)
-    coef = columns.coef.reshape(columns.fits.n_sets, *shape)[s]
-    return FoldFit(error, weight, gap, (coef != 0).any(axis=2))
+    errors, gaps, supports = [], [], []
+    for view in views:
+        fitted, columns = view.fitted, view.fitted.columns
+        shape, null = columns.fits.shape, fitted.nulls.objective[s]
+        total = columns.scores.held_out.reshape(shape)[s, view.row]
+        error = _mean_deviance(fitted, total, held_out)
+        errors.append(np.where(view.defined(s), error, np.nan))
+        gaps.append(_grid(fitted, "gap")[s, view.row] / (null if null > 0 else 1.0))
+        coef = columns.coef.reshape(*shape, fitted.problem.n_classes, -1)[s, view.row]
+        supports.append((coef != 0).any(axis=1))
+    weight = float(views[0].fitted.summary.weight[held_out].sum())
+    return FoldFit(np.array(errors), weight, np.array(gaps), np.array(supports))
+
+
+def _tested(views: Sequence[_View], cells: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of all paths on the test rows."""
+    known = {id(view.fitted): _test_scores(view.fitted, cells) for view in views}
+    names = known[id(views[0].fitted)]
+    return {
+        name: np.array([known[id(view.fitted)][name][view.row] for view in views]) for name in names
+    }
 
 
 def _mean_deviance(fitted: Fitted, total: np.ndarray, cells: np.ndarray) -> np.ndarray:

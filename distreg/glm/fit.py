@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distreg.evaluation import Evaluate, Evaluation, Request, evaluation
-from distreg.exceptions import DataError
-from distreg.glm.anchors import Anchor
+from distreg.exceptions import DataError, InputError
+from distreg.glm.adaptive import adapted_problem
+from distreg.glm.anchors import Anchor, Anchors
 from distreg.glm.batches import Batches
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
 from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of, sampled_nulls
 from distreg.glm.onestep import OneStep
 from distreg.glm.problem import Fits, Problem, make_problem
+from distreg.glm.relaxed import Relaxed, relaxed_columns
 from distreg.glm.sample import evaluate_on, weights_of
 from distreg.glm.working import check_unpenalised, is_wide
 from distreg.losses import Loss
 from distreg.options import PathOptions, as_grids
 from distreg.passes import PassRunner
+from distreg.penalties import normalised_factor
 from distreg.summary import DataSummary, Sample, data_summary
 
 if TYPE_CHECKING:
@@ -47,16 +50,53 @@ DEFAULT_MAX_PASSES = 100
 ONE_STEP_ANCHORS = 8
 """More than where steps are repeated: folds that take one have no second to correct it."""
 
+N_FIRST = 20
+"""Strengths of the first fit of adaptive penalties."""
+
 
 @dataclass(frozen=True)
 class Fitted:
-    """Columns with what they were made of; whether those of the folds are approximate."""
+    """Columns with what they were made of.
+
+    Attributes
+    ----------
+    problem : Problem
+    summary : DataSummary
+    nulls : NullModels
+    columns : Columns
+    anchors : Anchors or None
+        The curvature that is known; None with working sets, which keep that of a few features.
+    approximate : bool
+        The folds' columns took one Newton step.
+    penalty_factor : (p,) array
+        Of the full data, as used.
+    relaxed : tuple of Relaxed
+    """
 
     problem: Problem
     summary: DataSummary
     nulls: NullModels
     columns: Columns
+    anchors: Anchors | None
     approximate: bool
+    penalty_factor: np.ndarray
+    relaxed: tuple[Relaxed, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Rows that requests are evaluated on: all of them by passes, and a sample in memory."""
+
+    by_pass: Evaluate
+    sample: Sample
+    runner: PassRunner
+    tolerance: Tolerance
+    most: int
+
+    @property
+    def n_passes(self) -> int:
+        """Passes that may still be used."""
+        return self.most - self.runner.cost.n_passes
 
 
 def fit_columns(
@@ -65,6 +105,11 @@ def fit_columns(
     """Fit every training set, l1_ratio and alpha."""
     n_classes = len(dataset.classes or ()) if loss.target == "classes" else 1
     wide = is_wide(dataset.n_features, n_classes, options.l1_ratios)
+    if wide and options.gammas:
+        raise InputError(
+            f"relax needs the curvature of all {dataset.n_features:,} features, which takes too "
+            "much memory. Leave relax out, or use fewer features."
+        )
     reduction = data_summary(
         dataset,
         cells,
@@ -76,43 +121,119 @@ def fit_columns(
     summary = runner.run(reduction, dataset)
     problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)
     _check_target(problem)
-    nulls, unknown = null_models(problem), loss.null_eta is None
-    if unknown:
-        nulls = sampled_nulls(problem, nulls, summary.sample, runner.n_threads)
 
     def by_pass(request: Request) -> Evaluation:
         return runner.run(evaluation(dataset, cells, request), dataset)
 
-    n_passes = (options.max_passes or DEFAULT_MAX_PASSES) - runner.cost.n_passes
-    if unknown or dataset.has_offset or any((~t.penalty.penalised).any() for t in problem.sets):
-        nulls, used = _fitted_nulls(
-            problem, nulls, by_pass, summary.sample, runner, options, n_passes, wide
+    where = _Where(
+        by_pass,
+        summary.sample,
+        runner,
+        Tolerance(options.kkt_tolerance, options.tol),
+        options.max_passes or DEFAULT_MAX_PASSES,
+    )
+    nulls = _nulls(problem, dataset.has_offset, options, where, wide)
+    factor = normalised_factor(options.penalty_factor, problem.n_features)
+    if options.adaptive is not None and problem.sets[0].penalty.penalised.any():
+        problem, nulls, factor = _adapted(problem, nulls, factor, options, where)
+    columns, known, approximate = _solve(problem, nulls, options, where, where.n_passes)
+    fitted = Fitted(problem, summary, nulls, columns, known, approximate, factor)
+    if not options.gammas or known is None:
+        return fitted
+    found = relaxed_columns(
+        columns,
+        known,
+        nulls,
+        options.gammas,
+        by_pass,
+        where.sample,
+        where.tolerance,
+        runner.n_threads,
+        where.n_passes,
+    )
+    return replace(fitted, relaxed=found)
+
+
+def _nulls(
+    problem: Problem, has_offset: bool, options: PathOptions, where: _Where, wide: bool
+) -> NullModels:
+    """Null models, from the summary where that determines them."""
+    nulls, unknown = null_models(problem), problem.loss.null_eta is None
+    if unknown:
+        nulls = sampled_nulls(problem, nulls, where.sample, where.runner.n_threads)
+    if unknown or has_offset or any((~t.penalty.penalised).any() for t in problem.sets):
+        return _fitted_nulls(
+            problem,
+            nulls,
+            where.by_pass,
+            where.sample,
+            where.runner,
+            options,
+            where.n_passes,
+            wide,
         )
-        n_passes -= used
+    return nulls
+
+
+def _adapted(
+    problem: Problem,
+    nulls: NullModels,
+    factor: np.ndarray,
+    options: PathOptions,
+    where: _Where,
+) -> tuple[Problem, NullModels, np.ndarray]:
+    """The problem with penalty factors from a first fit of every training set, an L2 path."""
+    first = replace(
+        options,
+        l1_ratios=(0.0,),
+        alphas=None,
+        n_alphas=N_FIRST,
+        alpha_min_ratio=None,
+        approximate=False,
+    )
+    columns, known, _ = _solve(problem, nulls, first, where, where.n_passes // 2)
+    assert known is not None  # an L2 path has no working set
+    return adapted_problem(
+        columns,
+        known,
+        nulls,
+        factor,
+        options.standardize,
+        float(options.adaptive or 0.0),
+        where.runner.n_threads,
+    )
+
+
+def _solve(
+    problem: Problem, nulls: NullModels, options: PathOptions, where: _Where, n_passes: int
+) -> tuple[Columns, Anchors | None, bool]:
+    """Every training set, l1_ratio and alpha of one problem.
+
+    Returns the columns, the curvature that is known, and whether the folds are approximate.
+    """
+    n_threads, sample, tolerance = where.runner.n_threads, where.sample, where.tolerance
     fits = Fits(len(problem.sets), np.array(options.l1_ratios), _grids(problem, nulls, options))
     columns = Columns(problem, fits)
-    tolerance = Tolerance(options.kkt_tolerance, options.tol)
-    if wide:
+    if is_wide(problem.n_features, problem.n_classes, options.l1_ratios):
         check_unpenalised(problem, fits)
-        begun = _start_batches(columns, summary.sample, nulls, runner, tolerance)
-        batches = Batches(columns, by_pass, nulls, runner.n_threads, fits.n_sets, begun)
+        begun = _start_batches(columns, sample, nulls, where.runner, tolerance)
+        batches = Batches(columns, where.by_pass, nulls, n_threads, fits.n_sets, begun)
         batches.run(tolerance, max(n_passes, 1))
-        return Fitted(problem, summary, nulls, columns, approximate=False)
+        return columns, None, False
     _begin(columns, nulls)
-    anchors = _start(columns, summary.sample, nulls, runner, tolerance)
+    anchors = _start(columns, sample, nulls, where.runner, tolerance)
     # where the sample is all, so is every fold solved on it
-    approximate = options.approximate and not summary.sample.whole and fits.n_sets > 1
-    if approximate:
-        follower = OneStep(columns, by_pass, nulls, runner.n_threads, n_anchors=ONE_STEP_ANCHORS)
+    if options.approximate and not sample.whole and fits.n_sets > 1:
+        follower = OneStep(columns, where.by_pass, nulls, n_threads, n_anchors=ONE_STEP_ANCHORS)
         follower.anchors.held = anchors
         follower.start(np.arange(fits.size // fits.n_sets))
         follower.advance_full(tolerance, max(n_passes, 1))
-    else:
-        driver = Lockstep(columns, by_pass, nulls, runner.n_threads)
-        driver.anchors.held = anchors
-        solved = summary.sample.whole and fits.n_sets <= MANY_SETS
-        _advance(driver, columns, solved, tolerance, n_passes)
-    return Fitted(problem, summary, nulls, columns, approximate)
+        return columns, follower.anchors, True
+    driver = Lockstep(columns, where.by_pass, nulls, n_threads)
+    driver.anchors.held = anchors
+    solved = sample.whole and fits.n_sets <= MANY_SETS
+    _advance(driver, columns, solved, tolerance, n_passes)
+    return columns, driver.anchors, False
 
 
 def sample_size(dataset: Dataset, n_classes: int) -> int:
@@ -174,7 +295,7 @@ def _fitted_nulls(
     options: PathOptions,
     n_passes: int,
     wide: bool,
-) -> tuple[NullModels, int]:
+) -> NullModels:
     """Null models that the summary does not determine: fitted on the sample, then by passes.
 
     With unpenalised features, an offset, or a loss whose null model is more than a mean.
@@ -201,10 +322,9 @@ def _fitted_nulls(
     if wide:
         driver.anchors.watch(features)
     driver.start(every)
-    used = driver.advance(every, tolerance, max(n_passes, 1))
+    driver.advance(every, tolerance, max(n_passes, 1))
     _check_nulls(columns.loss)
-    fitted = nulls_of(problem, columns.intercept, columns.grad, columns.loss, columns.coef)
-    return fitted, used
+    return nulls_of(problem, columns.intercept, columns.grad, columns.loss, columns.coef)
 
 
 def _start(

@@ -20,8 +20,10 @@ from pydantic import (
 from distreg.data.folds import split_approximate
 from distreg.exceptions import ConfigError
 from distreg.losses import get_loss
+from distreg.options import GAMMAS, PathOptions, check_relax
 from distreg.pipeline.document import Document, parse_value, read_document
 from distreg.pipeline.messages import explain
+from distreg.selection import CURVE_RULES
 
 __all__ = [
     "ClusterConfig",
@@ -45,6 +47,13 @@ def _as_tuple(value: Any) -> Any:
     if value is None or isinstance(value, (list, tuple, Mapping)):
         return value
     return (value,)
+
+
+def _as_gammas(value: Any) -> Any:
+    """A switch stands for the usual gammas, one value for a list of one."""
+    if isinstance(value, bool):
+        return GAMMAS if value else ()
+    return () if value is None else _as_tuple(value)
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -94,11 +103,18 @@ class TestConfig(_Section):
 class CVConfig(_Section):
     """How rows are dealt to folds."""
 
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=0)] = 5
     kind: Literal["shuffled", "contiguous", "group", "time", "column"] = "shuffled"
     seed: Annotated[int, Field(ge=0)] = 0
     column: str | None = None
     approximate: bool = False
+
+    @field_validator("folds")
+    @classmethod
+    def _several(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("1 fold leaves no rows to fit; allowed: 2 or more, or 0 for no folds")
+        return value
 
     @model_validator(mode="after")
     def _column(self) -> Self:
@@ -133,7 +149,9 @@ class ModelConfig(_Section):
     n_alphas: Annotated[int, Field(ge=1, le=10_000)] = 100
     alpha_min_ratio: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     cv: CVConfig = CVConfig()
-    selection: Literal["min", "1se"] = "min"
+    selection: Literal["min", "1se", "aic", "bic", "ebic"] = "min"
+    relax: Annotated[tuple[Fraction, ...], BeforeValidator(_as_gammas)] = ()
+    adaptive: Positive | None = None
     standardize: bool = True
     fit_intercept: bool = True
     penalty_factor: Mapping[str, Annotated[float, Field(ge=0.0)]] = {}
@@ -151,7 +169,7 @@ class ModelConfig(_Section):
             value = {**value, "folds": folds, "approximate": True} if approximate else value
         return value
 
-    @field_validator("penalties", "l1_ratio", "alphas")
+    @field_validator("penalties", "l1_ratio", "alphas", "relax")
     @classmethod
     def _unique(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
         if value is not None and len(set(value)) < len(value):
@@ -166,6 +184,20 @@ class ModelConfig(_Section):
                 f"alphas is the whole grid, so {' and '.join(sorted(both))} has no meaning; "
                 "give one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _rule(self) -> Self:
+        if self.cv.folds == 0 and self.selection in CURVE_RULES:
+            raise ValueError(
+                f"selection: {self.selection} needs folds, but cv is 0; give selection: aic, bic or"
+                " ebic, or a number of folds"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _supports(self) -> Self:
+        check_relax(self.relax, tuple(self.l1_ratios.values()))
         return self
 
     @model_validator(mode="after")
@@ -215,6 +247,13 @@ class ModelConfig(_Section):
                 if ratio not in named.values():
                     named[f"elasticnet_{ratio!r}"] = ratio
         return named
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of all paths: the penalties, then their relaxed fits."""
+        names = list(self.l1_ratios)
+        options = PathOptions(l1_ratios=tuple(self.l1_ratios.values()), relax=self.relax)
+        return names + [f"{names[i]}_relaxed_{gamma:g}" for i, gamma in options.relaxations]
 
 
 class StabilityConfig(_Section):

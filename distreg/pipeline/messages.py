@@ -22,10 +22,11 @@ _LIMITS = {
 }
 _RANGES = {
     "l1_ratio": "; allowed: 0 (L2) to 1 (L1)",
+    "relax": "; allowed: true, or shares of the penalised fit from 0 to 1",
     "alphas": "; penalty strengths are positive numbers",
     "cv": "; give the number of folds, approx, or {folds: 5, kind: shuffled}",
     "max_passes": "; the first pass summarises the data, the others fit",
-    "folds": "; give the number of folds, 2 or more",
+    "folds": "; give the number of folds, 2 or more (0 for none)",
     "memory_limit": "; give a size such as 4GB",
     "name": "; use letters, digits, spaces, '.', '_' and '-'",
 }

@@ -195,7 +195,7 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
         n_missing=dataset.n_dense if dataset.missing == "mean" else 0,
         n_cells=cells.n_cells,
         n_folds=cells.n_folds,
-        n_paths=len(model.l1_ratios) * n_alphas,
+        n_paths=len(model.labels) * n_alphas,
         n_groups=len(dataset.groups),
         block_bytes=max((recipe.nbytes for recipe in dataset.recipes), default=0),
         input_bytes=max(

@@ -171,7 +171,7 @@ def _fitted(
     summaries = summarise(
         result,
         config.model.selection,
-        labels=list(config.model.l1_ratios),
+        labels=config.model.labels,
         target=config.data.target,
     )
     return score_test_rows(ready.dataset, ready.cells, result, summaries, runner)
@@ -247,12 +247,16 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         loss_parameter=model.loss_parameter,
         max_passes=model.max_passes,
         approximate=model.cv.approximate,
+        relax=model.relax,
+        adaptive=model.adaptive,
     )
     return Prepared(dataset, cells, options, make_plan(config, dataset, cells, resources))
 
 
-def _scheme(cv: CVConfig, dataset: Dataset) -> Scheme:
+def _scheme(cv: CVConfig, dataset: Dataset) -> Scheme | None:
     """The folds that the file asks for."""
+    if cv.folds == 0:
+        return None
     if cv.kind == "shuffled":
         return ShuffledKFold(cv.folds, cv.seed)
     if cv.kind == "contiguous":

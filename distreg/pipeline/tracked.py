@@ -29,6 +29,8 @@ def start_tracking(
         "classes": None if classes is None else ", ".join(map(str, classes)),
         "max_passes": model.max_passes,
         "penalties": ",".join(model.l1_ratios),
+        "relax": ", ".join(map(str, model.relax)) or None,
+        "adaptive": model.adaptive,
         "n_alphas": len(model.alphas or ()) or model.n_alphas,
         "alpha_min_ratio": model.alpha_min_ratio,
         "cv": cells.description,

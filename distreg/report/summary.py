@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from distreg.path import PathResult
 from distreg.report.top import TopCoefficient, largest_coefficients
 from distreg.report.words import Words, class_name, words_of
 from distreg.result import CVResult
-from distreg.selection import RULES, Selected, select
+from distreg.selection import CURVE_RULES, RULES, Selected, select
 
 __all__ = [
     "PenaltySummary",
@@ -46,7 +46,7 @@ class PenaltySummary:
         Largest dual gap of the folds, relative to the null objective.
     test : dict of (A,) arrays
         Scores on the test rows.
-    rule : {"min", "1se"}
+    rule : {"min", "1se", "aic", "bic", "ebic"}
         The rule that chose `index`.
     index, index_min, index_1se : int
         Grid indices of the chosen model and of both rules' choices.
@@ -76,6 +76,8 @@ class PenaltySummary:
         What the test rows say of the chosen model beyond sums of losses.
     target : str or None
         Name of the target.
+    by_criterion : dict of int
+        Grid index that each information criterion chooses; empty where none is known.
     """
 
     label: str
@@ -102,6 +104,7 @@ class PenaltySummary:
     scores: ClassScores | None = None
     target: str | None = None
     approximate: bool = False
+    by_criterion: dict[str, int] = field(default_factory=dict)
 
     @property
     def words(self) -> Words:
@@ -127,7 +130,8 @@ class PenaltySummary:
     def title(self) -> str:
         """Name of the penalty for people: "L1", "L2", "Elastic Net 0.5"."""
         plain = {1.0: "L1", 0.0: "L2"}
-        return plain.get(self.l1_ratio, f"Elastic Net {self.l1_ratio:g}")
+        name = plain.get(self.l1_ratio, f"Elastic Net {self.l1_ratio:g}")
+        return name if self.path.gamma == 1.0 else f"{name}, relaxed {self.path.gamma:g}"
 
     @property
     def alpha(self) -> float:
@@ -186,6 +190,9 @@ class PenaltySummary:
             "path/dual_gap": path.dual_gap,
             "path/kkt_violation": path.kkt_violation,
             "path/objective": path.objective,
+            **(
+                {f"path/{name}": v for name, v in path.information.items()} if path.criteria else {}
+            ),
         }
 
     def metrics(self) -> dict[str, float]:
@@ -194,6 +201,7 @@ class PenaltySummary:
         best = {
             "best/alpha": self.alpha,
             "best/l1_ratio": self.l1_ratio,
+            **({} if self.path.gamma == 1.0 else {"best/gamma": self.path.gamma}),
             "best/cv_mean": self.cv_mean[i],
             "best/cv_se": self.cv_se[i],
             "best/n_nonzero": self.path.n_nonzero[i],
@@ -204,14 +212,18 @@ class PenaltySummary:
             "best/support_stability": self.stability[i],
             "best/dual_gap": self.path.dual_gap[i],
         }
+        if self.path.criteria:
+            best |= {f"best/{name}": values[i] for name, values in self.path.information.items()}
         if self.loss != "squared":
             best["best/kkt_violation"] = self.path.kkt_violation[i]
         best.update({f"test/{score}": values[i] for score, values in self.test.items()})
         return {name: float(value) for name, value in best.items()}
 
 
-def penalty_label(l1_ratio: float) -> str:
-    """Name of a penalty: "l1", "l2" or "elasticnet_" and its l1_ratio."""
+def penalty_label(l1_ratio: float, gamma: float = 1.0) -> str:
+    """Name of a penalty: "l1", "l2" or "elasticnet_0.5", with gamma "l1_relaxed_0.25"."""
+    if gamma != 1.0:
+        return f"{penalty_label(l1_ratio)}_relaxed_{gamma:g}"
     if l1_ratio == 1.0:
         return "l1"
     return "l2" if l1_ratio == 0.0 else f"elasticnet_{l1_ratio:g}"
@@ -230,7 +242,7 @@ def summarise(
     Parameters
     ----------
     result : CVResult
-    rule : {"min", "1se"}
+    rule : {"min", "1se", "aic", "bic", "ebic"}
         How alpha is chosen, within each penalty and between them.
     chosen : sequence of Selected, optional
         One choice for each penalty instead of the rule's; needed without folds when there is more
@@ -242,7 +254,7 @@ def summarise(
     """
     if rule not in RULES:
         raise InputError(f"selection={rule!r} is not a rule; use one of {', '.join(RULES)}")
-    names = [penalty_label(path.l1_ratio) for path in result.paths] if labels is None else labels
+    names = labels or [penalty_label(path.l1_ratio, path.gamma) for path in result.paths]
     best = _winner(result, rule)
     found = (
         _summarise(result, rule, i, name, None if chosen is None else chosen[i].index, i == best)
@@ -264,11 +276,12 @@ def winner_of(summaries: Sequence[PenaltySummary]) -> PenaltySummary:
 
 
 def _winner(result: CVResult, rule: str) -> int:
-    if np.isfinite(result.cv_mean).any():
+    if rule not in CURVE_RULES or np.isfinite(result.cv_mean).any():
         return select(result, rule).path
     if len(result.paths) > 1:
         raise InputError(
-            f"{len(result.paths)} penalties cannot be compared without folds: set cv, or fit one."
+            f"{len(result.paths)} penalties cannot be compared without folds: set cv, select by "
+            "aic, bic or ebic, or fit one."
         )
     return 0
 
@@ -277,13 +290,22 @@ def _summarise(
     result: CVResult, rule: str, i: int, label: str, index: int | None, winner: bool
 ) -> PenaltySummary:
     path = result.paths[i]
+    known = {name: np.isfinite(v).any() for name, v in path.information.items() if name != "df"}
+    by_criterion = {
+        r: select(result, r, path=i).index for r, any_known in known.items() if any_known
+    }
+    if index is None:
+        index = by_criterion.get(rule)
     if np.isfinite(result.cv_mean[i]).any():
-        both = {r: select(result, r, path=i).index for r in RULES}
+        both = {r: select(result, r, path=i).index for r in CURVE_RULES}
     elif index is not None or len(path.alphas) == 1:
-        both = dict.fromkeys(RULES, 0 if index is None else index)
+        both = dict.fromkeys(CURVE_RULES, 0 if index is None else index)
     else:
-        raise InputError("One of several alphas cannot be chosen without folds: set cv or alpha.")
-    index = both[rule] if index is None else index
+        raise InputError(
+            "One of several alphas cannot be chosen without folds: set cv or alpha, or select by "
+            "aic, bic or ebic."
+        )
+    index = both.get(rule, 0) if index is None else index
     sd = np.asarray(result.feature_sd, dtype=np.float64)
     violation = np.broadcast_to(result.fold_kkt_violation, result.fold_dual_gap.shape)
     return PenaltySummary(
@@ -309,4 +331,5 @@ def _summarise(
         kkt_tolerance=result.kkt_tolerance,
         fold_violation=violation[i],
         approximate=result.approximate,
+        by_criterion=by_criterion,
     )

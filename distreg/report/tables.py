@@ -12,6 +12,7 @@ import numpy as np
 from distreg.report.summary import PenaltySummary, winner_of
 from distreg.report.words import words_of
 from distreg.result import CVResult
+from distreg.selection import CURVE_RULES
 from distreg.stability import Stability
 
 __all__ = ["coefficient_table", "compare_penalties", "make_report", "path_table"]
@@ -147,13 +148,12 @@ def path_table(summaries: Sequence[PenaltySummary]) -> Table:
         for step in range(len(summary.path.alphas)):
             at = _at(summary, step)
             scores = {f"test_{score}": value for score, value in at.pop("test").items()}
-            marks = [rule for rule, index in _choices(summary).items() if index == step]
             row = {
                 "penalty": summary.label,
                 "step": step,
                 **at,
                 **scores,
-                "selected": " ".join(marks),
+                "selected": " ".join(_marks(summary, step)),
             }
             header = tuple(row)
             rows.append(tuple(row.values()))
@@ -162,7 +162,13 @@ def path_table(summaries: Sequence[PenaltySummary]) -> Table:
 
 def _choices(summary: PenaltySummary) -> dict[str, int]:
     """Grid index that each rule chooses."""
-    return {"min": summary.index_min, "1se": summary.index_1se}
+    return {"min": summary.index_min, "1se": summary.index_1se, **summary.by_criterion}
+
+
+def _marks(summary: PenaltySummary, step: int) -> list[str]:
+    """Rules that choose a step; the held-out errors choose none where there are none."""
+    unknown = CURVE_RULES if summary.by_criterion and not summary.has_folds else ()
+    return [r for r, index in _choices(summary).items() if index == step and r not in unknown]
 
 
 def _at(summary: PenaltySummary, step: int) -> dict[str, Any]:
@@ -170,6 +176,7 @@ def _at(summary: PenaltySummary, step: int) -> dict[str, Any]:
     path, null = summary.path, summary.path.null_objective
     return {
         "l1_ratio": path.l1_ratio,
+        "gamma": path.gamma,
         "alpha": float(path.alphas[step]),
         "cv_mean": float(summary.cv_mean[step]),
         "cv_se": float(summary.cv_se[step]),
@@ -181,6 +188,7 @@ def _at(summary: PenaltySummary, step: int) -> dict[str, Any]:
         "relative_gap": float(path.dual_gap[step]) / null if null > 0 else 0.0,
         "fold_relative_gap": float(summary.fold_gap[step]),
         "kkt_violation": float(path.kkt_violation[step]),
+        **{name: float(values[step]) for name, values in path.information.items()},
         "test": {score: float(values[step]) for score, values in summary.test.items()},
     }
 
@@ -290,7 +298,9 @@ def _warnings(report: Mapping[str, Any]) -> list[str]:
     ends = [
         row["name"]
         for row in report["penalties"]
-        if row["n_alphas"] > 1 and row["choices"]["min"]["index"] == row["n_alphas"] - 1
+        if report["n_folds"]
+        and row["n_alphas"] > 1
+        and row["choices"]["min"]["index"] == row["n_alphas"] - 1
     ]
     if ends:
         out.append(

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from distreg.criteria import CRITERIA
 from distreg.losses import get_loss
 from distreg.report.stable import stability_line
 from distreg.report.words import Words, words_of
@@ -65,8 +66,13 @@ def headline(report: Mapping[str, Any]) -> list[str]:
     first = (
         f"Best: {best['name']} at alpha = {_number(best['alpha'])}, "
         f"using {best['n_nonzero']:,} of {features:,} features. "
-        f"Held-out {named} {_number(best['cv_mean'])}"
     )
+    rule = report["selection"]
+    if best["cv_mean"] is None:
+        return (
+            [f"{first}{rule.upper()} {_number(best.get(rule))}."] if rule in CRITERIA else [first]
+        )
+    first += f"Held-out {named} {_number(best['cv_mean'])}"
     null = report.get("null_deviance")
     explained = 1.0 - best["cv_mean"] / null if null else None
     first += f", {words.explained} {explained:.3f}." if explained is not None else "."
@@ -86,6 +92,12 @@ def _margin(report: Mapping[str, Any], rows: Mapping[str, Any], error: str) -> l
             f"{least['n_nonzero']:,} features)."
         )
         whose = f"The smallest {error}s decide which penalty is best: that of {best['name']}"
+    elif report["selection"] in CRITERIA:
+        lines.append(
+            f"The table shows each penalty at its smallest {report['selection'].upper()}, and "
+            f"{best['name']} has the smallest of all ({_number(best.get(report['selection']))})."
+        )
+        return lines
     if comparison is None:
         return lines
     other = rows[comparison["next_best"]]

@@ -1,0 +1,73 @@
+"""Degrees of freedom and information criteria of the columns, from the curvature that is known.
+
+The curvature is that of the last anchors, interpolated along each path: exact at an anchor, an
+approximation between. Without a quadratic part only its rank counts, and df is exact.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from distreg.criteria import Criteria, criteria_of, degrees_of_freedom
+from distreg.glm.anchors import Anchors
+from distreg.glm.columns import Columns
+from distreg.glm.metric import follow_of
+
+__all__ = ["column_criteria", "column_df", "criteria_at"]
+
+
+def column_criteria(
+    columns: Columns, anchors: Anchors | None, fits: np.ndarray, n_threads: int
+) -> Criteria:
+    """Criteria of some fits of one training set."""
+    df = column_df(columns, anchors, fits, columns.coef[fits] != 0, n_threads)
+    return criteria_at(columns, fits, columns.loss[fits], df)
+
+
+def criteria_at(columns: Columns, fits: np.ndarray, loss: np.ndarray, df: np.ndarray) -> Criteria:
+    """Criteria of mean losses and degrees of freedom (n,) on the training set of `fits`."""
+    problem, s = columns.problem, columns.fits.of(int(fits[0]))[0]
+    n_rows = problem.sets[s].summary.n_rows
+    fit = 2.0 * n_rows * np.maximum(loss - problem.saturated(s), 0.0)
+    return criteria_of(fit, df, n_rows, columns.coef.shape[1])
+
+
+def column_df(
+    columns: Columns,
+    anchors: Anchors | None,
+    fits: np.ndarray,
+    members: np.ndarray,
+    n_threads: int,
+    relaxed: bool = False,
+) -> np.ndarray:
+    """Degrees of freedom of `fits` (n,), of one training set, with coefficients `members` (n, C p).
+
+    With `relaxed` those of fits without a penalty. Without curvature their number where there is no
+    L2 part, NaN elsewhere.
+    """
+    problem, shape = columns.problem, columns.fits
+    training = problem.sets[shape.of(int(fits[0]))[0]]
+    free = np.tile(~training.penalty.penalised & training.summary.usable, problem.n_classes)
+    if anchors is not None:
+        anchors.prepare(fits)
+
+    def one(i: int) -> float:
+        _, path, index = shape.of(int(fits[i]))
+        at = np.flatnonzero(members[i] | free)
+        share = 0.0 if relaxed else float(1.0 - shape.l1_ratios[path])
+        model = None if anchors is None else anchors.between(int(fits[i]))
+        if model is None:
+            return float("nan") if share else float(at.size)
+        curvature = model.block(at)
+        if problem.fit_intercept:
+            cross = model.cross[:, at]
+            curvature = curvature - cross.T @ follow_of(model.corner, cross)
+        strength = np.array([shape.alphas[path, index] * share])
+        l2 = np.tile(training.penalty.l2, problem.n_classes)[at]
+        every = np.ones((1, at.size), dtype=bool)
+        return float(degrees_of_freedom(curvature, l2, strength, every)[0])
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        return np.array(list(pool.map(one, range(fits.size))))
