@@ -14,7 +14,7 @@ import psutil
 from distreg.curve import FoldFit, curve
 from distreg.exceptions import InputError
 from distreg.moments import Layout, Moments
-from distreg.options import PathOptions, as_grids, check_options
+from distreg.options import PathOptions, as_grids, bounds_of, check_options
 from distreg.passes import PassRunner, single_threaded_blas
 from distreg.path import PathResult, alpha_grid, fit_path
 from distreg.penalties import Penalty, normalised_factor
@@ -140,7 +140,8 @@ def _problem(
     moments: CellMoments, cells: np.ndarray, options: PathOptions, factor: np.ndarray
 ) -> tuple[TrainingMoments, Penalty]:
     training = moments.training(cells, options.fit_intercept, options.standardize)
-    penalty = Penalty.of(factor, training.sd, training.scale, options.standardize)
+    bounds = bounds_of(options, moments.n_features)
+    penalty = Penalty.of(factor, training.sd, training.scale, options.standardize, bounds)
     return training, penalty
 
 

@@ -181,7 +181,8 @@ class Lockstep:
             hessian = damping * hessian
             # rows that the model leaves out of the curvature may count again after the step
             hessian[np.diag_indices_from(hessian)] += (damping - 1.0) * LEVENBERG * self._size
-        new = newton_step(hessian, profiled, coef, lasso, ridge, usable, self._size)
+        box = self.problem.box(s)
+        new = newton_step(hessian, profiled, coef, lasso, ridge, usable, self._size, box)
         move = new - coef
         intercept_move = np.zeros(self.problem.n_classes)
         if own is not None and follow is not None:

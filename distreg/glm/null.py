@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distreg.glm.problem import Problem
-from distreg.path import LOWEST, RESOLUTION, geometric_grid
+from distreg.path import LOWEST, RESOLUTION, geometric_grid, movable
 
 __all__ = ["NullModels", "alpha_grid", "null_curvature", "null_models", "nulls_of"]
 
@@ -138,7 +138,7 @@ def alpha_grid(
     many_rows = full.summary.n_rows > problem.n_features
     curvature = null_curvature(problem, nulls)
     return geometric_grid(
-        np.abs(nulls.grad[0].reshape(n_classes, -1)).max(axis=0),
+        movable(nulls.grad[0].reshape(n_classes, -1), full.penalty).max(axis=0),
         full.penalty,
         full.summary.usable,
         l1_ratio,
