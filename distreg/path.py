@@ -13,7 +13,15 @@ from distreg.solvers.descent import descend_path
 from distreg.solvers.ridge import least_squares, ridge_path
 from distreg.training import TrainingMoments
 
-__all__ = ["LOWEST", "PathResult", "RESOLUTION", "alpha_grid", "fit_path", "geometric_grid", "movable"]
+__all__ = [
+    "LOWEST",
+    "PathResult",
+    "RESOLUTION",
+    "alpha_grid",
+    "fit_path",
+    "geometric_grid",
+    "movable",
+]
 
 LOWEST, LOWEST_L2 = (1e-2, 1e-4), (1e-6, 1e-8)
 """Last alpha over the first, with few rows and with more rows than features."""

@@ -11,7 +11,17 @@ from sklearn.utils import check_random_state, check_scalar
 
 from distreg.exceptions import InputError
 
-__all__ = ["ParameterTypeError", "bounds", "choice", "flag", "grid", "integer", "ratios", "real", "seed"]
+__all__ = [
+    "ParameterTypeError",
+    "bounds",
+    "choice",
+    "flag",
+    "grid",
+    "integer",
+    "ratios",
+    "real",
+    "seed",
+]
 
 
 class ParameterTypeError(InputError, TypeError):

@@ -49,6 +49,8 @@ def _as_tuple(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Lower = Annotated[float, Field(le=0.0)]
+Upper = Annotated[float, Field(ge=0.0)]
 Size = Annotated[str, Field(pattern=r"^\s*[0-9]+(\.[0-9]+)?\s*([kKMGTP]i?)?B?\s*$")]
 
 
@@ -132,6 +134,9 @@ class ModelConfig(_Section):
     standardize: bool = True
     fit_intercept: bool = True
     penalty_factor: Mapping[str, Annotated[float, Field(ge=0.0)]] = {}
+    positive: bool = False
+    lower_bounds: Lower | Mapping[str, Lower] | None = None
+    upper_bounds: Upper | Mapping[str, Upper] | None = None
     tol: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
     max_passes: Annotated[int, Field(ge=2)] | None = None
 
@@ -154,6 +159,14 @@ class ModelConfig(_Section):
             raise ValueError(
                 f"alphas is the whole grid, so {' and '.join(sorted(both))} has no meaning; "
                 "give one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _signs(self) -> Self:
+        if self.positive and self.lower_bounds is not None:
+            raise ValueError(
+                "positive: true is short for lower_bounds: 0; give one of positive and lower_bounds"
             )
         return self
 

@@ -46,6 +46,7 @@ model:
   selection: 1se # the simplest model within one standard error of the best; or min
   standardize: true
   # penalty_factor: {{a: 0}} # 0 never penalises a feature, 2 penalises it twice
+  # positive: true # no coefficient below 0; or lower_bounds, upper_bounds: a number or {{a: 0}}
 
 cluster:
   kind: threads # of this process; processes; or scheduler with address: tcp://HOST:PORT

@@ -243,7 +243,8 @@ def _subject(report: Mapping[str, Any]) -> str:
     name = f"{report['name']}: " if report.get("name") else ""
     sizes = f"{report['n_features']:,} features, {report['n_samples']:,} rows, {folds}"
     loss = "" if _loss(report) == "squared" else f", {_loss(report)} loss"
-    return f"{name}{target}{sizes}{loss}"
+    bounds = f", {report['constraints']}" if report.get("constraints") else ""
+    return f"{name}{target}{sizes}{loss}{bounds}"
 
 
 def _loss(report: Mapping[str, Any]) -> str:
