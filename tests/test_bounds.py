@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 import scipy.sparse as sp
 from scipy.optimize import lsq_linear, minimize
 from sklearn import linear_model as sk
+from typer.testing import CliRunner
 
 import distreg
+from distreg.cli.app import app
 from distreg.exceptions import ConfigError, InputError
 from distreg.penalties import Box, conjugate, distance
 from distreg.pipeline.config import load_config
@@ -61,6 +65,9 @@ def gap_of(X: Any, y: Any, s: Any, size: Any, coef: Any, alpha: float, ratio: fl
             for slope, end in ((slope_up, high[j]), (slope_down, -low[j])):
                 if slope <= 0 or end == 0:
                     continue
+                if ridge[j] == 0 and np.isinf(end):
+                    total = L(np.inf)
+                    break
                 t = min(slope / ridge[j], L(end)) if ridge[j] > 0 else L(end)
                 total += slope * t - ridge[j] * t**2 / 2
         best = max(best, s @ (c * r * y - (c * r) ** 2 / 2) - total)
@@ -86,7 +93,6 @@ def test_squared_loss_is_certified_by_another_dual(
     assert abs(gap_of(X, y, s, size, model.coef_, 0.02, ratio, box)) <= 1e-12 * null
     assert 0 <= model.dual_gap_ <= 1e-12 * null
     assert model.kkt_violation_ <= 1e-12
-    # a worse point has a larger gap than what it loses
     sparse = distreg.ElasticNet(
         0.02, l1_ratio=ratio, standardize=standardize, lower_bounds=low, upper_bounds=high
     ).fit(sp.csr_array(X), y, s)
@@ -286,8 +292,6 @@ def test_pipelines(tmp_path: Path, data: tuple[np.ndarray, ...]) -> None:
     outcome = run_pipeline(load_config(write(tmp_path, data, bounds)))
     expected = "x1 >= 0, x3 >= -0.1, all coefficients <= 0.2"
     assert outcome.report["constraints"] == expected
-    lines = (tmp_path / "out" / "path.csv").read_text()
-    assert lines
     low = np.full(P, -np.inf)
     low[1], low[3] = 0.0, -0.1
     other = distreg.LassoCV(
@@ -297,6 +301,22 @@ def test_pipelines(tmp_path: Path, data: tuple[np.ndarray, ...]) -> None:
     at = int(np.argmin(abs(other.alphas_ - best["alpha"])))
     assert best["alpha"] == pytest.approx(other.alphas_[at])
     assert best["n_nonzero"] == np.count_nonzero(other.coef_path_[0, at])
+
+
+def test_command_line(tmp_path: Path, data: tuple[np.ndarray, ...]) -> None:
+    write(tmp_path, data, "n_alphas: 6")
+    flags = ["--positive", "--penalty", "l1", "--cv", "3", "--output", str(tmp_path / "cli"),
+             "--tracking-uri", "none", "--set", "output.figures=false", "--json", "--quiet",
+             "--set", "model.upper_bounds={x3: 0.05}"]  # fmt: skip
+    found = CliRunner().invoke(app, ["fit", str(tmp_path / "d.csv"), "--target", "y", *flags])
+    assert found.exit_code == 0, found.output
+    report = json.loads(found.stdout)
+    assert report["constraints"] == "all coefficients >= 0, x3 <= 0.05"
+    table = (tmp_path / "cli" / "coefficients.csv").read_text().splitlines()
+    rows = {cells[0]: cells[1:] for cells in csv.reader(table[1:])}
+    numbers = [float(cell) for j in range(P) for cell in rows[f"x{j}"]]
+    assert min(numbers) >= 0.0
+    assert max(numbers) > 0.0
 
 
 @pytest.mark.parametrize(
