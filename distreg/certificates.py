@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distreg import penalties
-from distreg.penalties import Penalty
+from distreg.penalties import Box, Penalty
 from distreg.training import TrainingMoments
 
 __all__ = ["Certificate", "certify", "fenchel_gap", "null_model"]
@@ -48,7 +48,7 @@ def certify(
     """Grade (A, p) scaled coefficients, one row for each alpha."""
     lasso, ridge = penalty.strengths(alphas, l1_ratio)
     grad = moments.xty - scaled @ moments.gram
-    violation = penalties.distance(scaled, grad, lasso, ridge).max(axis=1, initial=0.0)
+    violation = penalties.distance(scaled, grad, lasso, ridge, penalty.box)
     loss = 0.5 * np.maximum(moments.yty - ((moments.xty + grad) * scaled).sum(axis=1), 0.0)
     objective = loss + penalties.value(scaled, lasso, ridge)
     refitted, drop = _refit_unpenalised(moments, penalty, scaled, grad)
@@ -57,32 +57,49 @@ def certify(
         loss = np.maximum(loss - drop, 0.0)
     inside = penalty.penalised
     gap = drop + _gap(
-        loss, refitted[:, inside], grad[:, inside], lasso[:, inside], ridge[:, inside]
+        loss,
+        refitted[:, inside],
+        grad[:, inside],
+        lasso[:, inside],
+        ridge[:, inside],
+        None if penalty.box is None else penalty.box.only(inside),
     )
-    return Certificate(objective, np.maximum(gap, 0.0), violation)
+    return Certificate(objective, np.maximum(gap, 0.0), violation.max(axis=1, initial=0.0))
 
 
 def _gap(
-    loss: np.ndarray, coef: np.ndarray, grad: np.ndarray, lasso: np.ndarray, ridge: np.ndarray
+    loss: np.ndarray,
+    coef: np.ndarray,
+    grad: np.ndarray,
+    lasso: np.ndarray,
+    ridge: np.ndarray,
+    box: Box | None,
 ) -> np.ndarray:
     """Duality gap of the penalised part: squared loss, where the second order is exact."""
-    s, gap = _scaled_gap(coef, grad, lasso, ridge)
+    s, gap = _scaled_gap(coef, grad, lasso, ridge, box)
     return np.asarray(gap + (1.0 - s) ** 2 * loss)
 
 
 def _scaled_gap(
-    coef: np.ndarray, grad: np.ndarray, lasso: np.ndarray, ridge: np.ndarray
+    coef: np.ndarray,
+    grad: np.ndarray,
+    lasso: np.ndarray,
+    ridge: np.ndarray,
+    box: Box | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scale s <= 1 of the dual point, and ``Om(b) - s g'b + Om*(s g)``.
 
-    s = 1 where the penalty has a quadratic part, and the largest feasible one for pure L1.
+    s = 1 where the penalty has a quadratic part or a bound on the gradient's side, and the largest
+    feasible one for pure L1.
     """
     pure = (ridge == 0) & (lasso > 0)
+    if box is not None:
+        pure &= np.isinf(penalties.room(grad, box))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         room = np.where(pure & (np.abs(grad) > lasso), lasso / np.abs(grad), 1.0)
     s = room.min(axis=1, initial=1.0)
     terms = lasso * np.abs(coef) + 0.5 * ridge * coef**2 - s[:, None] * grad * coef
-    conjugate = penalties.conjugate(s[:, None] * grad, lasso, ridge)
+    conjugate = penalties.conjugate(s[:, None] * grad, lasso, ridge, box)
     return s, terms.sum(axis=1) + conjugate
 
 
@@ -94,6 +111,7 @@ def fenchel_gap(
     chi2: np.ndarray,
     deviance: np.ndarray,
     excess: np.ndarray | float = 0.0,
+    box: Box | None = None,
 ) -> np.ndarray:
     """Duality gap of A points of any of the losses, from the exact gradient alone.
 
@@ -113,9 +131,11 @@ def fenchel_gap(
     excess : (A,) array or float
         Weighted mean of what the conjugate's domain cuts off (docs/decisions/0011), which adds a
         term of first order in 1 - s; 0 where the slope is strictly inside.
+    box : Box, optional
+        Bounds of the scaled coefficients.
     """
     free = (lasso == 0) & (ridge == 0)
-    s, gap = _scaled_gap(coef, np.where(free, 0.0, grad), lasso, ridge)
+    s, gap = _scaled_gap(coef, np.where(free, 0.0, grad), lasso, ridge, box)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         second = np.where(s < 1.0, (1.0 - s) ** 2 / (2.0 * s) * chi2, 0.0)
     second = second + (1.0 - s) * excess

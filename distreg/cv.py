@@ -16,7 +16,7 @@ from distreg.curve import FoldFit, curve
 from distreg.exceptions import InputError
 from distreg.losses import get_loss
 from distreg.moments import Layout, Moments
-from distreg.options import PathOptions, as_grids, check_options
+from distreg.options import PathOptions, as_grids, bounds_of, check_options
 from distreg.passes import PassRunner, single_threaded_blas
 from distreg.path import PathResult, alpha_grid, fit_path
 from distreg.penalties import Penalty, normalised_factor
@@ -148,7 +148,8 @@ def _problem(
 ) -> tuple[TrainingMoments, Penalty, np.ndarray]:
     """Moments, penalty and penalty factors (p,) of one training set."""
     training = moments.training(cells, options.fit_intercept, options.standardize)
-    penalty = Penalty.of(factor, training.sd, training.scale, options.standardize)
+    bounds = bounds_of(options, moments.n_features)
+    penalty = Penalty.of(factor, training.sd, training.scale, options.standardize, bounds)
     if options.adaptive is None:
         return training, penalty, factor
     return adapted(training, penalty, factor, options.standardize, options.adaptive)

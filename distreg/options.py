@@ -9,8 +9,9 @@ import numpy as np
 
 from distreg.exceptions import InputError
 from distreg.losses import get_loss
+from distreg.penalties import Box
 
-__all__ = ["GAMMAS", "PathOptions", "as_grids", "check_options", "check_relax"]
+__all__ = ["GAMMAS", "PathOptions", "as_grids", "bounds_of", "check_options", "check_relax"]
 
 GAMMAS = (0.0, 0.25, 0.5, 0.75)
 """What relax=True stands for, as in glmnet."""
@@ -38,6 +39,9 @@ class PathOptions:
         1e-6; less for an Elastic Net with a target of large units, see `alpha_grid`).
     penalty_factor : (p,) array, optional
         Multiplies alpha for each feature, rescaled to sum to p; 0 is unpenalised. Default 1.
+    lower_bounds, upper_bounds : float or (p,) array, optional
+        Bounds of the coefficients on the scale of the data, not above and not below 0; may be
+        infinite.
     standardize : bool
         The penalty acts on ``w_j sd_j``, with the standard deviation of each training set.
     fit_intercept : bool
@@ -68,6 +72,8 @@ class PathOptions:
     n_alphas: int = 100
     alpha_min_ratio: float | None = None
     penalty_factor: np.ndarray | None = None
+    lower_bounds: float | np.ndarray | None = None
+    upper_bounds: float | np.ndarray | None = None
     standardize: bool = False
     fit_intercept: bool = True
     tol: float = 1e-6
@@ -116,11 +122,6 @@ def check_options(options: PathOptions, n_features: int) -> None:
             )
     if len(options.l1_ratios) == 0:
         raise InputError("no l1_ratio was given; give at least one value in [0, 1]")
-    check_relax(options.relax, options.l1_ratios)
-    if options.adaptive is not None and not 0.0 < options.adaptive < np.inf:
-        raise InputError(
-            f"adaptive={options.adaptive} is not positive and finite; 1 is usual, None is off"
-        )
     if options.alphas is None:
         if options.n_alphas < 1:
             raise InputError(f"n_alphas={options.n_alphas} is not positive")
@@ -131,15 +132,83 @@ def check_options(options: PathOptions, n_features: int) -> None:
         _check_alphas(options)
     if not options.tol > 0:
         raise InputError(f"tol={options.tol} is not positive")
-    if options.penalty_factor is not None:
-        factor = np.asarray(options.penalty_factor, dtype=np.float64)
-        if factor.shape != (n_features,):
+    _check_factor(options, n_features)
+    _check_bounds(options, n_features)
+    _check_relatives(options, n_features)
+
+
+def _check_factor(options: PathOptions, n_features: int) -> None:
+    if options.penalty_factor is None:
+        return
+    factor = np.asarray(options.penalty_factor, dtype=np.float64)
+    if factor.shape != (n_features,):
+        raise InputError(
+            f"penalty_factor has shape {factor.shape}; it needs one value for each of the "
+            f"{n_features} features"
+        )
+    if not np.all(np.isfinite(factor) & (factor >= 0)):
+        raise InputError("penalty_factor must be finite and not negative; 0 means unpenalised")
+
+
+def bounds_of(options: PathOptions, n_features: int) -> Box | None:
+    """Bounds of all coefficients; None when all are infinite."""
+    lower, upper = (
+        np.full(n_features, default)
+        if given is None
+        else np.broadcast_to(np.asarray(given, dtype=np.float64), (n_features,)).copy()
+        for given, default in ((options.lower_bounds, -np.inf), (options.upper_bounds, np.inf))
+    )
+    return Box(lower, upper) if np.isfinite([lower, upper]).any() else None
+
+
+def _check_relatives(options: PathOptions, n_features: int) -> None:
+    check_relax(options.relax, options.l1_ratios)
+    if options.adaptive is not None and not 0.0 < options.adaptive < np.inf:
+        raise InputError(
+            f"adaptive={options.adaptive} is not positive and finite; 1 is usual, None is off"
+        )
+    if bounds_of(options, n_features) is None:
+        return
+    for name, used in (("relax", options.gammas), ("adaptive", options.adaptive is not None)):
+        if used:
             raise InputError(
-                f"penalty_factor has shape {factor.shape}; it needs one value for each of the "
-                f"{n_features} features"
+                f"{name} does not know bounds: leave out {name}, or positive, lower_bounds and "
+                "upper_bounds"
             )
-        if not np.all(np.isfinite(factor) & (factor >= 0)):
-            raise InputError("penalty_factor must be finite and not negative; 0 means unpenalised")
+
+
+def _check_bounds(options: PathOptions, n_features: int) -> None:
+    for name, sign, word in (("lower_bounds", -1.0, "above"), ("upper_bounds", 1.0, "below")):
+        given = getattr(options, name)
+        if given is None:
+            continue
+        values = np.asarray(given, dtype=np.float64)
+        if values.shape not in ((), (n_features,)):
+            raise InputError(
+                f"{name} has shape {values.shape}; it needs one number, or one value for each of "
+                f"the {n_features} features"
+            )
+        bad = np.atleast_1d(values)[~(np.atleast_1d(values) * sign >= 0.0)]
+        if bad.size:
+            raise InputError(
+                f"{name} holds {bad[0]:g}; no bound may be {word} 0 or NaN, so that all "
+                "coefficients can be 0"
+            )
+    bounds = bounds_of(options, n_features)
+    if bounds is None:
+        return
+    if options.alphas is not None and any(grid[-1] == 0.0 for grid in as_grids(options)):
+        raise InputError(
+            "alpha=0 with bounds has no certificate; give a small alpha > 0, or remove the bounds"
+        )
+    if options.penalty_factor is not None:
+        free = np.asarray(options.penalty_factor, dtype=np.float64) == 0.0
+        both = np.flatnonzero(free & (np.isfinite(bounds.lower) | np.isfinite(bounds.upper)))
+        if both.size:
+            raise InputError(
+                f"feature {both[0]} has a bound and penalty_factor 0; an unpenalised feature cannot"
+                " have bounds: give it a small positive factor, or infinite bounds"
+            )
 
 
 def _check_alphas(options: PathOptions) -> None:

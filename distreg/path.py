@@ -8,12 +8,21 @@ import numpy as np
 
 from distreg.certificates import certify, null_model
 from distreg.criteria import Criteria, criteria_of, degrees_of_freedom, squared_fit
-from distreg.penalties import Penalty
+from distreg.penalties import Penalty, room
+from distreg.solvers.boxed import descend_boxed
 from distreg.solvers.descent import descend_path
 from distreg.solvers.ridge import least_squares, ridge_path
 from distreg.training import TrainingMoments
 
-__all__ = ["LOWEST", "PathResult", "RESOLUTION", "alpha_grid", "fit_path", "geometric_grid"]
+__all__ = [
+    "LOWEST",
+    "PathResult",
+    "RESOLUTION",
+    "alpha_grid",
+    "fit_path",
+    "geometric_grid",
+    "movable",
+]
 
 LOWEST, LOWEST_L2 = (1e-2, 1e-4), (1e-6, 1e-8)
 """Last alpha over the first, with few rows and with more rows than features."""
@@ -131,7 +140,7 @@ def alpha_grid(
     many_rows = moments.n_rows > moments.xty.size
     usable = np.diagonal(moments.gram) > 0
     return geometric_grid(
-        np.abs(grad),
+        movable(grad, penalty),
         penalty,
         usable,
         l1_ratio,
@@ -141,6 +150,12 @@ def alpha_grid(
         nothing=RESOLUTION * float(np.sqrt(moments.yty)),
         unit=float(np.sqrt(2.0 * null)) if l1_ratio == 0.0 else 1.0,
     )
+
+
+def movable(grad: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """Sizes of the gradient entries (..., p); 0 where the box lets no coefficient follow them."""
+    size = np.abs(grad)
+    return size if penalty.box is None else np.where(room(grad, penalty.box) > 0, size, 0.0)
 
 
 def geometric_grid(
@@ -204,7 +219,9 @@ def fit_path(
     if alphas.size == 1 and alphas[0] == 0.0:
         penalty = Penalty(np.zeros_like(penalty.l1), np.zeros_like(penalty.l2))
     epochs = np.zeros(alphas.size, dtype=np.int64)
-    if not penalty.penalised.any():
+    if penalty.box is not None:
+        scaled = _boxed_path(moments, penalty, alphas, l1_ratio, epochs)
+    elif not penalty.penalised.any():
         solution = least_squares(moments.gram, moments.xty)
         scaled = np.tile(solution, (alphas.size, 1))
     elif l1_ratio == 0.0:
@@ -215,6 +232,9 @@ def fit_path(
             moments.gram, moments.xty, penalty.l1, penalty.l2, alphas, l1_ratio, scaled, epochs
         )
     coef, intercept = moments.to_features(scaled)
+    coef = penalty.bounded(coef, scaled)
+    if penalty.box is not None and moments.centred:
+        intercept = moments.y_mean - coef @ moments.mean
     certificate = certify(moments, penalty, alphas, l1_ratio, coef * moments.scale)
     return PathResult(
         l1_ratio=float(l1_ratio),
@@ -242,3 +262,24 @@ def _criteria(
     df = degrees_of_freedom(moments.gram, penalty.l2, alphas * (1.0 - l1_ratio), members)
     fit = squared_fit(moments, coef * moments.scale, df)
     return criteria_of(fit, df, moments.n_rows, moments.xty.size)
+
+
+def _boxed_path(
+    moments: TrainingMoments,
+    penalty: Penalty,
+    alphas: np.ndarray,
+    l1_ratio: float,
+    epochs: np.ndarray,
+) -> np.ndarray:
+    """Scaled coefficients (A, p) inside the box; each alpha starts from the one before."""
+    assert penalty.box is not None
+    lasso, ridge = penalty.strengths(alphas, l1_ratio)
+    scaled = np.zeros((alphas.size, moments.xty.size))
+    coef = np.zeros(moments.xty.size)
+    for i in range(alphas.size):
+        epochs[i] = descend_boxed(
+            moments.gram, moments.xty, lasso[i], ridge[i], penalty.box.lower, penalty.box.upper,
+            coef,
+        )  # fmt: skip
+        scaled[i] = coef
+    return scaled

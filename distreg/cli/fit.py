@@ -57,6 +57,9 @@ def fit(  # noqa: PLR0913 - the flags of the command
     selection: Annotated[
         Text, typer.Option(metavar="RULE", help="min, 1se, aic, bic or ebic (default: min).")
     ] = None,
+    positive: Annotated[
+        bool, typer.Option("--positive", help="Keep all coefficients at 0 or above.")
+    ] = False,
     numeric: Annotated[Text, typer.Option(metavar="LIST", help="Numeric columns.")] = None,
     categorical: Annotated[Text, typer.Option(metavar="LIST", help="One-hot columns.")] = None,
     exclude: Annotated[Text, typer.Option(metavar="LIST", help="Columns to leave out.")] = None,
@@ -101,6 +104,8 @@ def fit(  # noqa: PLR0913 - the flags of the command
         for (flag, key), value in single.items():
             if value is not None:
                 document.set(key, value, f"--{flag} {value}")
+        if positive:
+            document.set("model.positive", True, "--positive")
         for (flag, key), value in lists.items():
             if value is not None:
                 items = [item.strip() for item in value.split(",")]

@@ -22,6 +22,7 @@ from distreg.data.folds import Cells, make_cells
 from distreg.estimators import checks
 from distreg.estimators.convergence import status_of, warn_of
 from distreg.estimators.inputs import Given, as_dataset, target_name
+from distreg.exceptions import InputError
 from distreg.model import LinearModel
 from distreg.options import PathOptions
 from distreg.passes import PassRunner
@@ -48,6 +49,9 @@ class Estimator(BaseEstimator):
     fit_intercept: bool
     standardize: bool
     penalty_factor: Any
+    positive: bool
+    lower_bounds: Any
+    upper_bounds: Any
     missing: str
     solver: str
     tol: float
@@ -95,6 +99,13 @@ class Estimator(BaseEstimator):
         if self.penalty_factor is not None:
             for item in np.asarray(self.penalty_factor, dtype=object).ravel():
                 checks.real("penalty_factor", item)
+        checks.flag("positive", self.positive)
+        if self.positive and self.lower_bounds is not None:
+            raise InputError(
+                "positive=True is short for lower_bounds=0: give one of positive and lower_bounds"
+            )
+        for name in ("lower_bounds", "upper_bounds"):
+            checks.bounds(name, getattr(self, name))
 
     def _check_compatible(self) -> None:
         """Check the keywords that only some classes have."""
@@ -120,6 +131,8 @@ class Estimator(BaseEstimator):
             penalty_factor=None
             if self.penalty_factor is None
             else np.asarray(self.penalty_factor, dtype=np.float64),
+            lower_bounds=0.0 if self.positive else checks.bounds("lower_bounds", self.lower_bounds),
+            upper_bounds=checks.bounds("upper_bounds", self.upper_bounds),
             standardize=bool(self.standardize),
             fit_intercept=bool(self.fit_intercept),
             # the engine wants a positive one; nothing is certified below rounding error anyway

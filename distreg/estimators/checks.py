@@ -14,6 +14,7 @@ from distreg.options import GAMMAS
 
 __all__ = [
     "ParameterTypeError",
+    "bounds",
     "choice",
     "flag",
     "gammas",
@@ -50,6 +51,16 @@ def real(
         right = "inf)" if high is None else f"{high:g}{']' if closed in ('right', 'both') else ')'}"
         raise InputError(f"{name}={value!r} is outside {left}, {right}")
     return number
+
+
+def bounds(name: str, value: Any) -> np.ndarray | None:
+    """Bounds as an array of numbers, () or (p,); None for None."""
+    if value is None:
+        return None
+    for item in np.asarray(value, dtype=object).ravel():
+        if isinstance(item, (bool, np.bool_)) or not isinstance(item, Real):
+            raise ParameterTypeError(f"{name} holds {item!r}; every bound must be a number")
+    return np.asarray(value, dtype=np.float64)
 
 
 def integer(name: str, value: Any, low: int) -> int:

@@ -17,6 +17,11 @@ standardize : bool
     coefficients stay on the scale of the data.
 penalty_factor : (n_features,) array, optional
     Multiplies alpha for each feature, rescaled to sum to n_features; 0 is unpenalised.
+positive : bool
+    Keep all coefficients at 0 or above: short for `lower_bounds` = 0.
+lower_bounds, upper_bounds : float or (n_features,) array, optional
+    Bounds of the coefficients on the scale of the data, not above and not below 0; may be
+    infinite. They need alpha > 0, and a penalty on each feature that has one.
 missing : {"error", "mean", "drop"}
     Missing feature values: an error, the training set's mean, or leave the row out."""
 

@@ -48,6 +48,9 @@ class RidgeCV(_SquaredCV):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -66,6 +69,9 @@ class RidgeCV(_SquaredCV):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol
@@ -127,6 +133,9 @@ class ElasticNetCV(_SparseCV):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -150,6 +159,9 @@ class ElasticNetCV(_SparseCV):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol
@@ -194,6 +206,9 @@ class LassoCV(_SparseCV):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -216,6 +231,9 @@ class LassoCV(_SparseCV):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol

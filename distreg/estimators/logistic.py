@@ -85,6 +85,9 @@ class LogisticRegression(Single, _Logistic):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -97,6 +100,9 @@ class LogisticRegression(Single, _Logistic):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol
@@ -139,6 +145,9 @@ class LogisticRegressionCV(ClassifierSearch, _Logistic):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -159,6 +168,9 @@ class LogisticRegressionCV(ClassifierSearch, _Logistic):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol

@@ -103,6 +103,9 @@ class PoissonRegressor(Single, _Poisson):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -114,6 +117,9 @@ class PoissonRegressor(Single, _Poisson):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol
@@ -184,6 +190,9 @@ class PoissonRegressorCV(CrossValidated, _Poisson):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -203,6 +212,9 @@ class PoissonRegressorCV(CrossValidated, _Poisson):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol

@@ -54,6 +54,9 @@ class LinearSVC(Single, _SquaredHinge):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -66,6 +69,9 @@ class LinearSVC(Single, _SquaredHinge):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol
@@ -108,6 +114,9 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -128,6 +137,9 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol

@@ -83,7 +83,8 @@ class Columns:
     def raw(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients (C, p) on the scale of the data, and intercepts (C,)."""
         training = self.problem.sets[self.fits.of(fit)[0]]
-        coef = self.coef[fit].reshape(self.problem.n_classes, -1) / training.summary.scale
+        scaled = self.coef[fit].reshape(self.problem.n_classes, -1)
+        coef = training.penalty.bounded(scaled / training.summary.scale, scaled)
         return coef, self.intercept[fit] - coef @ training.origin
 
     def copy(self, fit: int, other: int) -> None:
@@ -104,7 +105,9 @@ class Columns:
         """Put a fit at coefficients and intercepts on the scale of the data."""
         training = self.problem.sets[self.fits.of(fit)[0]]
         usable = training.summary.usable
-        self.coef[fit] = np.where(usable, coef * training.summary.scale, 0.0).ravel()
+        scaled = np.where(usable, coef * training.summary.scale, 0.0)
+        box = training.penalty.box
+        self.coef[fit] = (scaled if box is None else box.clip(scaled)).ravel()
         if self.problem.fit_intercept:
             self.intercept[fit] = intercept + coef @ training.origin
 
@@ -230,14 +233,15 @@ def certified(
     lasso, ridge = fits.strengths(problem, chosen)
     sets = np.unravel_index(chosen, fits.shape)[0]
     grad = values.grad - lean
-    violation = penalties.distance(coef, grad, lasso, ridge).max(axis=1, initial=0.0)
+    box = fits.box(problem, chosen)
+    violation = penalties.distance(coef, grad, lasso, ridge, box).max(axis=1, initial=0.0)
     objective = values.loss + penalties.value(coef, lasso, ridge)
     weight = np.array([problem.weight(s) for s in sets])
     saturated = np.array([problem.saturated(s) for s in sets])
     chi2 = values.scores.chi2 / weight
     # rows beyond delta: delta (|e| - delta), the loss less half the squared slope
     excess = np.maximum(values.loss - 0.5 * chi2, 0.0) if problem.loss.name == "huber" else 0.0
-    gap = fenchel_gap(coef, grad, lasso, ridge, chi2, values.loss - saturated, excess)
+    gap = fenchel_gap(coef, grad, lasso, ridge, chi2, values.loss - saturated, excess, box)
     if problem.fit_intercept:
         size = np.abs(values.grad_intercept)
         violation = np.maximum(violation, size.max(axis=1))

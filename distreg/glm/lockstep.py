@@ -156,7 +156,8 @@ class Lockstep:
         found = None
         if model is not None:
             lasso, ridge = self.fits.strengths(self.problem, np.array([fit]))
-            summary = self.problem.sets[int(self._sets[fit])].summary
+            s = int(self._sets[fit])
+            summary, box = self.problem.sets[s].summary, self.problem.box(s)
             point = Point(
                 coef=columns.coef[fit, at],
                 grad=columns.grad[fit, at],
@@ -164,6 +165,7 @@ class Lockstep:
                 lasso=lasso[0, at],
                 ridge=ridge[0, at],
                 usable=np.tile(summary.usable, self.problem.n_classes)[at],
+                box=None if box is None else box.only(at),
             )
             damping, intercept = float(self._damping[fit]), self.problem.fit_intercept
             # without an exponential or a margin there is no length beyond which the model is wrong

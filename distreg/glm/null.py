@@ -9,7 +9,7 @@ import numpy as np
 from distreg.glm.columns import request_of, values_of
 from distreg.glm.problem import Problem
 from distreg.glm.sample import evaluate_on, weights_of
-from distreg.path import LOWEST, RESOLUTION, geometric_grid
+from distreg.path import LOWEST, RESOLUTION, geometric_grid, movable
 from distreg.summary import Sample
 
 __all__ = [
@@ -189,7 +189,7 @@ def alpha_grid(
     # the size of a residual, for targets that have units
     unit = float(np.sqrt(2.0 * nulls.objective[0])) if problem.loss.target == "real" else 1.0
     return geometric_grid(
-        np.abs(nulls.grad[0].reshape(n_classes, -1)).max(axis=0),
+        movable(nulls.grad[0].reshape(n_classes, -1), full.penalty).max(axis=0),
         full.penalty,
         full.summary.usable,
         l1_ratio,

@@ -10,8 +10,8 @@ import numpy as np
 from distreg.data.folds import Cells
 from distreg.kernels.rows import HELD_OUT, NONE, TEST, TRAIN
 from distreg.losses import Loss
-from distreg.options import PathOptions
-from distreg.penalties import Penalty, normalised_factor
+from distreg.options import PathOptions, bounds_of
+from distreg.penalties import Box, Penalty, normalised_factor
 from distreg.summary import DataSummary, TrainingSummary
 
 __all__ = ["Fits", "Problem", "TrainingSet", "curvature_bytes", "joined_cells", "make_problem"]
@@ -95,6 +95,13 @@ class Problem:
             return 0.0
         return float(self.sets[s].summary.target[0]) - self.sets[s].summary.y_log_y
 
+    def box(self, s: int) -> Box | None:
+        """Bounds of the scaled coefficients of a training set, class by class (C p,)."""
+        box = self.sets[s].penalty.box
+        if box is None or self.n_classes == 1:
+            return box
+        return Box(np.tile(box.lower, self.n_classes), np.tile(box.upper, self.n_classes))
+
     def weight(self, s: int) -> float:
         """Weight of a training set."""
         return float(self.cell_weight[self.sets[s].cells].sum())
@@ -146,6 +153,18 @@ class Fits:
             )
         return lasso, ridge
 
+    def box(self, problem: Problem, fits: np.ndarray) -> Box | None:
+        """Bounds of the scaled coefficients of some fits, (n, C p); None without bounds."""
+        if problem.sets[0].penalty.box is None:
+            return None
+        boxes = [problem.box(int(s)) for s in np.unravel_index(fits, self.shape)[0]]
+        lower = np.empty((fits.size, problem.n_classes * problem.n_features))
+        upper = np.empty_like(lower)
+        for i, box in enumerate(boxes):
+            assert box is not None
+            lower[i], upper[i] = box.lower, box.upper
+        return Box(lower, upper)
+
 
 def make_problem(
     loss: Loss,
@@ -175,7 +194,8 @@ def _training_set(
     summary: DataSummary, mask: np.ndarray, factor: np.ndarray, options: PathOptions
 ) -> TrainingSet:
     of = summary.training(mask, options.fit_intercept, options.standardize)
-    penalty = Penalty.of(factor, of.sd, of.scale, options.standardize)
+    bounds = bounds_of(options, of.scale.size)
+    penalty = Penalty.of(factor, of.sd, of.scale, options.standardize, bounds)
     origin = of.mean if options.fit_intercept else np.zeros_like(of.mean)
     return TrainingSet(mask, of, penalty, origin)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from distreg import penalties
 from distreg.glm.metric import Metric, follow_of
+from distreg.penalties import Box
 from distreg.solvers.newton import newton_step
 
 __all__ = ["Between", "Point", "Step", "step_of"]
@@ -47,6 +48,8 @@ class Point:
     lasso, ridge : (P,) arrays
         Weights of the penalty.
     usable : (P,) bool array
+    box : Box or None
+        Bounds of the coefficients.
     """
 
     coef: np.ndarray
@@ -55,6 +58,12 @@ class Point:
     lasso: np.ndarray
     ridge: np.ndarray
     usable: np.ndarray
+    box: Box | None = None
+
+    def may_enter(self, grad: np.ndarray, share: float, slack: float = 0.0) -> np.ndarray:
+        """Whether gradients exceed a share of the L1 weight, in a direction that is free."""
+        large = self.usable & (np.abs(grad) > share * self.lasso + slack)
+        return np.asarray(large & (self.box is None or penalties.room(grad, self.box) > 0))
 
 
 @dataclass(frozen=True)
@@ -171,9 +180,9 @@ def _minimum(
     coef, now = point.coef.copy(), grad
     slack = ROUNDING * float(np.abs(grad).max(initial=0.0))
     # the model holds nearby: its exact minimum is not worth having
-    violation = penalties.distance(coef, grad, point.lasso, point.ridge)[point.usable]
+    violation = penalties.distance(coef, grad, point.lasso, point.ridge, point.box)[point.usable]
     slack = max(slack, INEXACT * float(violation.max(initial=0.0)))
-    inside = (coef != 0.0) | (np.abs(grad) > LIKELY * point.lasso)
+    inside = (coef != 0.0) | point.may_enter(grad, LIKELY)
     while True:
         if inside.mean() > MOST:
             inside[:] = True
@@ -184,9 +193,10 @@ def _minimum(
         if damping != 1.0:
             hessian = damping * hessian
             hessian[np.diag_indices_from(hessian)] += lift
+        box = None if point.box is None else point.box.only(chosen)
         coef[chosen] = newton_step(
             hessian, now[chosen], coef[chosen], point.lasso[chosen], point.ridge[chosen],
-            point.usable[chosen], size, slack,
+            point.usable[chosen], size, slack, box,
         )  # fmt: skip
         if chosen.size == coef.size:
             return coef
@@ -195,10 +205,10 @@ def _minimum(
         if follow is not None:
             product = product - model.cross.T @ (follow @ move)
         now = grad - (damping * product + lift * move)
-        late = point.usable & ~inside & (np.abs(now) > point.lasso + slack)
+        late = ~inside & point.may_enter(now, 1.0, slack)
         if not late.any():
             return coef
-        inside |= late | (point.usable & (np.abs(now) > LIKELY * point.lasso))
+        inside |= late | point.may_enter(now, LIKELY)
 
 
 def _shorten(model: Between, move: np.ndarray, intercept_move: np.ndarray, longest: float) -> float:

@@ -20,6 +20,7 @@ from distreg.glm.lockstep import Lockstep
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels
 from distreg.glm.problem import Fits, Problem, curvature_bytes
+from distreg.penalties import room
 
 __all__ = ["WideLockstep", "check_unpenalised", "is_wide", "largest_set_of", "scores_of"]
 
@@ -90,8 +91,11 @@ def scores_of(columns: Columns, fits: np.ndarray) -> np.ndarray:
     score = np.zeros(problem.n_features)
     for fit in fits:
         lasso, _ = columns.fits.strengths(problem, np.array([fit]))
+        grad, box = columns.grad[fit], problem.box(columns.fits.of(int(fit))[0])
+        if box is not None:
+            grad = np.where(room(grad, box) > 0, grad, 0.0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = np.abs(columns.grad[fit]) / lasso[0]
+            ratio = np.abs(grad) / lasso[0]
         ratio = np.nan_to_num(ratio).reshape(problem.n_classes, -1)
         np.maximum(score, ratio.max(axis=0), out=score)
     return score

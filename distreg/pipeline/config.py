@@ -59,6 +59,8 @@ def _as_gammas(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Lower = Annotated[float, Field(le=0.0)]
+Upper = Annotated[float, Field(ge=0.0)]
 Size = Annotated[str, Field(pattern=r"^\s*[0-9]+(\.[0-9]+)?\s*([kKMGTP]i?)?B?\s*$")]
 
 
@@ -155,6 +157,9 @@ class ModelConfig(_Section):
     standardize: bool = True
     fit_intercept: bool = True
     penalty_factor: Mapping[str, Annotated[float, Field(ge=0.0)]] = {}
+    positive: bool = False
+    lower_bounds: Lower | Mapping[str, Lower] | None = None
+    upper_bounds: Upper | Mapping[str, Upper] | None = None
     tol: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
     max_passes: Annotated[int, Field(ge=2)] | None = None
 
@@ -192,6 +197,14 @@ class ModelConfig(_Section):
             raise ValueError(
                 f"selection: {self.selection} needs folds, but cv is 0; give selection: aic, bic or"
                 " ebic, or a number of folds"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _signs(self) -> Self:
+        if self.positive and self.lower_bounds is not None:
+            raise ValueError(
+                "positive: true is short for lower_bounds: 0; give one of positive and lower_bounds"
             )
         return self
 

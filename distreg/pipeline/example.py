@@ -47,6 +47,7 @@ model:
   selection: 1se # the simplest model within one standard error of the best; or min
   standardize: true
   # penalty_factor: {{a: 0}} # 0 never penalises a feature, 2 penalises it twice
+  # positive: true # no coefficient below 0; or lower_bounds, upper_bounds: a number or {{a: 0}}
 
 # stability: {{n_pairs: 50, threshold: 0.75}} # features that fits to random halves agree on
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -37,6 +36,7 @@ from distreg.passes import PassRunner, Progress
 from distreg.pipeline.checkpoint import FileCheckpoint
 from distreg.pipeline.classes import check_classes, score_test_rows
 from distreg.pipeline.config import CVConfig, PipelineConfig
+from distreg.pipeline.named import bounds_given, by_feature, constraints
 from distreg.pipeline.output import CHECKPOINT, check_output, replace_folder
 from distreg.pipeline.plan import Plan, check_fits, make_plan
 from distreg.pipeline.results import make_models, write_results
@@ -234,12 +234,15 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         test = TestSplit(config.test.fraction, config.test.seed, config.test.kind)
     cells = make_cells(_scheme(config.model.cv, dataset), dataset.n_rows, test)
     model = config.model
+    lower, upper = bounds_given(model, dataset.feature_names)
     options = PathOptions(
         l1_ratios=tuple(model.l1_ratios.values()),
         alphas=None if model.alphas is None else np.sort(np.array(model.alphas))[::-1].copy(),
         n_alphas=model.n_alphas,
         alpha_min_ratio=model.alpha_min_ratio,
         penalty_factor=_penalty_factor(model.penalty_factor, dataset.feature_names),
+        lower_bounds=lower,
+        upper_bounds=upper,
         standardize=model.standardize,
         fit_intercept=model.fit_intercept,
         tol=model.tol,
@@ -272,16 +275,7 @@ def _penalty_factor(given: Mapping[str, float], names: tuple[str, ...]) -> np.nd
     """One factor for each feature; the name of a categorical column stands for all its levels."""
     if not given:
         return None
-    factor = np.ones(len(names))
-    for key, value in given.items():
-        of = [j for j, name in enumerate(names) if name == key or name.startswith(f"{key}=")]
-        if not of:
-            close = difflib.get_close_matches(key, names, n=1)
-            hint = (
-                f"did you mean {close[0]}?" if close else f"features are {', '.join(names[:5])} ..."
-            )
-            raise ConfigError(f"model.penalty_factor: there is no feature {key!r}; {hint}")
-        factor[of] = value
+    factor = by_feature("penalty_factor", given, names, 1.0)
     if not factor.any():
         raise ConfigError("model.penalty_factor: all factors are 0; at least one must be positive")
     return factor
@@ -326,6 +320,7 @@ def _about(config: PipelineConfig, ready: Prepared) -> dict[str, Any]:
             "digest": dataset.digest,
         },
         "folds": ready.cells.description,
+        "constraints": constraints(config.model),
         "plan": ready.plan.to_dict(),
     }
 

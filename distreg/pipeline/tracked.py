@@ -9,6 +9,7 @@ from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells
 from distreg.flavor import level_kind
 from distreg.pipeline.config import PipelineConfig
+from distreg.pipeline.named import constraints
 from distreg.pipeline.plan import Plan
 from distreg.report.summary import PenaltySummary
 from distreg.result import CVResult
@@ -45,6 +46,7 @@ def start_tracking(
         "selection": model.selection,
         "standardize": model.standardize,
         "fit_intercept": model.fit_intercept,
+        "constraints": constraints(model),
         "tol": model.tol,
         "missing": config.data.missing,
         "solver": plan.driver,

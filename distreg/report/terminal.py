@@ -268,7 +268,8 @@ def _subject(report: Mapping[str, Any]) -> str:
     if report.get("loss_parameter") is not None:
         name_of = get_loss(_loss(report)).parameter_name
         loss += f" ({name_of} {report['loss_parameter']:g})"
-    return f"{name}{target}{sizes}{loss}"
+    bounds = f", {report['constraints']}" if report.get("constraints") else ""
+    return f"{name}{target}{sizes}{loss}{bounds}"
 
 
 def _loss(report: Mapping[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 With negative gradient g and curvature H at b, minimises over x
 
-    -g'(x - b) + (x - b)'H(x - b)/2 + sum_j (lasso_j |x_j| + ridge_j x_j^2 / 2).
+    -g'(x - b) + (x - b)'H(x - b)/2 + sum_j (lasso_j |x_j| + ridge_j x_j^2 / 2),
+
+in a box where there are bounds.
 
 References
 ----------
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from distreg.penalties import Box
+from distreg.solvers.boxed import descend_boxed
 from distreg.solvers.descent import descend_from
 
 __all__ = ["newton_step"]
@@ -32,6 +36,7 @@ def newton_step(
     usable: np.ndarray,
     size: float,
     slack: float = 0.0,
+    box: Box | None = None,
 ) -> np.ndarray:
     """Return the minimum of the quadratic model, (p,); features that are not usable stay 0.
 
@@ -49,6 +54,8 @@ def newton_step(
         What a curvature is to be compared with: rounding errors are a tiny part of it.
     slack : float
         Violation of the optimum's conditions that may be left.
+    box : Box, optional
+        Bounds.
     """
     # profiling the intercepts leaves rounding errors of either sign where there is no curvature
     diagonal = np.maximum(np.diagonal(hessian), 0.0)
@@ -61,6 +68,13 @@ def newton_step(
     np.fill_diagonal(gram, np.where(usable, 1.0, 0.0))
     start = np.where(usable, coef * root, 0.0)
     target = gram @ start + np.where(usable, grad / root, 0.0)
-    largest = float(root.max(initial=FLOOR))
-    descend_from(gram, target, lasso / root, ridge / root**2, start, slack / largest)
-    return np.asarray(start / root)
+    lasso, ridge = lasso / root, ridge / root**2
+    if box is None:
+        largest = float(root.max(initial=FLOOR))
+        descend_from(gram, target, lasso, ridge, start, slack / largest)
+        return np.asarray(start / root)
+    inner = box.scaled(root)
+    descend_boxed(gram, target, lasso, ridge, inner.lower, inner.upper, start)
+    at_lower, at_upper = inner.active(start)
+    new = np.where(at_lower, box.lower, box.clip(start / root))
+    return np.where(at_upper, box.upper, new)
