@@ -60,6 +60,9 @@ class HuberRegressor(Single, _Huber):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -72,6 +75,9 @@ class HuberRegressor(Single, _Huber):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol
@@ -113,6 +119,9 @@ class HuberRegressorCV(CrossValidated, _Huber):
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         solver: str = "auto",
         tol: float = 1e-6,
@@ -131,6 +140,9 @@ class HuberRegressorCV(CrossValidated, _Huber):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.solver = solver
         self.tol = tol

@@ -122,6 +122,9 @@ class StabilitySelection(SelectorMixin, Estimator):
         fit_intercept: bool = True,
         standardize: bool = True,
         penalty_factor: Any = None,
+        positive: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         missing: str = "error",
         tol: float = 1e-4,
         max_passes: int | None = None,
@@ -140,6 +143,9 @@ class StabilitySelection(SelectorMixin, Estimator):
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor
+        self.positive = positive
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.missing = missing
         self.tol = tol
         self.max_passes = max_passes
