@@ -10,15 +10,15 @@ import numpy as np
 from distreg.evaluation import Evaluate, Evaluation, Request, evaluation
 from distreg.exceptions import DataError, InputError
 from distreg.glm.adaptive import adapted_problem
-from distreg.glm.anchors import Anchor, Anchors
+from distreg.glm.anchors import Anchors
 from distreg.glm.batches import Batches
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
-from distreg.glm.null import NullModels, alpha_grid, null_models, nulls_of, sampled_nulls
+from distreg.glm.null import NullModels, alpha_grid, null_models, sampled_nulls
 from distreg.glm.onestep import OneStep
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.relaxed import Relaxed, relaxed_columns
-from distreg.glm.sample import evaluate_on, weights_of
+from distreg.glm.start import MANY_SETS, begin, fitted_nulls, start, start_batches
 from distreg.glm.working import check_unpenalised, is_wide
 from distreg.losses import Loss
 from distreg.options import PathOptions, as_grids
@@ -32,20 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fitted", "fit_columns"]
 
-ROUGH = Tolerance(violation=1e-3, gap=1e-3)
-"""What a start is good for: a sample knows no more."""
-
-LARGEST_LOSS = 1e100
-"""Mean loss of a null model beyond which nothing can be computed."""
-
 SAMPLE_ROWS_PER_FEATURE = 20
 SAMPLE_BYTES = 64_000_000
-SAMPLE_CHUNKS = 5
-MANY_SETS = 25
-"""Training sets beyond which a sample of all rows is left to the full data: the others then need
-fewer evaluations from its answers, in passes, than from alpha to alpha."""
-
-MAX_SAMPLE_EVALUATIONS = 200
 DEFAULT_MAX_PASSES = 100
 ONE_STEP_ANCHORS = 8
 """More than where steps are repeated: folds that take one have no second to correct it."""
@@ -162,7 +150,7 @@ def _nulls(
     if unknown:
         nulls = sampled_nulls(problem, nulls, where.sample, where.runner.n_threads)
     if unknown or has_offset or any((~t.penalty.penalised).any() for t in problem.sets):
-        return _fitted_nulls(
+        return fitted_nulls(
             problem,
             nulls,
             where.by_pass,
@@ -216,12 +204,12 @@ def _solve(
     columns = Columns(problem, fits)
     if is_wide(problem.n_features, problem.n_classes, options.l1_ratios):
         check_unpenalised(problem, fits)
-        begun = _start_batches(columns, sample, nulls, where.runner, tolerance)
+        begun = start_batches(columns, sample, nulls, where.runner, tolerance)
         batches = Batches(columns, where.by_pass, nulls, n_threads, fits.n_sets, begun)
         batches.run(tolerance, max(n_passes, 1))
         return columns, None, False
-    _begin(columns, nulls)
-    anchors = _start(columns, sample, nulls, where.runner, tolerance)
+    begin(columns, nulls)
+    anchors = start(columns, sample, nulls, where.runner, tolerance)
     # where the sample is all, so is every fold solved on it
     if options.approximate and not sample.whole and fits.n_sets > 1:
         follower = OneStep(columns, where.by_pass, nulls, n_threads, n_anchors=ONE_STEP_ANCHORS)
@@ -264,144 +252,11 @@ def _check_target(problem: Problem) -> None:
         )
 
 
-def _check_nulls(loss: np.ndarray) -> None:
-    if not (np.isfinite(loss).all() and loss.max() < LARGEST_LOSS):
-        raise DataError(
-            f"the offset is too large (or the target): the mean loss of the model without features "
-            f"is {loss.max():.1e}. An offset of a Poisson model is the logarithm of the exposure."
-        )
-
-
-def _begin(columns: Columns, nulls: NullModels) -> None:
-    """Put all columns at the null models of their training sets."""
-    sets = np.unravel_index(np.arange(columns.fits.size), columns.fits.shape)[0]
-    columns.coef[:] = nulls.coef[sets]
-    columns.intercept[:] = nulls.intercept[sets]
-
-
 def _grids(problem: Problem, nulls: NullModels, options: PathOptions) -> np.ndarray:
     if options.alphas is not None:
         return np.array(as_grids(options))
     rule = options.n_alphas, options.alpha_min_ratio
     return np.array([alpha_grid(problem, nulls, ratio, *rule) for ratio in options.l1_ratios])
-
-
-def _fitted_nulls(
-    problem: Problem,
-    nulls: NullModels,
-    by_pass: Evaluate,
-    sample: Sample,
-    runner: PassRunner,
-    options: PathOptions,
-    n_passes: int,
-    wide: bool,
-) -> NullModels:
-    """Null models that the summary does not determine: fitted on the sample, then by passes.
-
-    With unpenalised features, an offset, or a loss whose null model is more than a mean.
-    """
-    fits = Fits(len(problem.sets), np.ones(1), np.full((1, 1), 1e300))
-    every, unknown = np.arange(fits.size), nulls.unknown()
-    features = np.arange(problem.n_features)
-    if wide:
-        # all others stay at 0; curvature of no feature at all is not to be had
-        features = np.union1d(np.flatnonzero(~problem.sets[0].penalty.penalised), [0])
-    small = Columns(problem.restricted(weights_of(sample, len(problem.role))), fits)
-    _begin(small, nulls)
-    tolerance = Tolerance(0.1 * options.kkt_tolerance, 0.1 * options.tol)
-    if all(small.problem.weight(s) > 0.0 for s in range(len(problem.sets))):
-        driver = Lockstep(small, evaluate_on(sample, runner.n_threads), unknown, runner.n_threads)
-        if wide:
-            driver.anchors.watch(features)
-        driver.start(every)
-        driver.advance(every, tolerance, MAX_SAMPLE_EVALUATIONS)
-        _check_nulls(small.loss)
-    columns = Columns(problem, fits)
-    columns.coef[:], columns.intercept[:] = small.coef, small.intercept
-    driver = Lockstep(columns, by_pass, unknown, runner.n_threads)
-    if wide:
-        driver.anchors.watch(features)
-    driver.start(every)
-    driver.advance(every, tolerance, max(n_passes, 1))
-    _check_nulls(columns.loss)
-    return nulls_of(problem, columns.intercept, columns.grad, columns.loss, columns.coef)
-
-
-def _start(
-    columns: Columns,
-    sample: Sample,
-    nulls: NullModels,
-    runner: PassRunner,
-    tolerance: Tolerance,
-) -> list[Anchor]:
-    """Solve on the sample, the path of the full data in chunks of falling alpha.
-
-    A sample of all rows gives the folds too, to full accuracy. Returns the curvature used.
-    """
-    problem, fits = columns.problem, columns.fits
-    every_set = sample.whole and fits.n_sets <= MANY_SETS
-    cell_weight = weights_of(sample, len(problem.role))
-    anchors: list[Anchor] = []
-    if not cell_weight[problem.sets[0].cells].sum() > 0.0:
-        return anchors
-    small = Columns(problem.restricted(cell_weight), fits)
-    small.coef[:], small.intercept[:] = columns.coef, columns.intercept
-    evaluate = evaluate_on(sample, runner.n_threads)
-    known = nulls if sample.whole else nulls.unknown()
-    driver = Lockstep(small, evaluate, known, runner.n_threads, n_anchors=3)
-    aim = Tolerance(0.3 * tolerance.violation, 0.3 * tolerance.gap) if sample.whole else ROUGH
-    n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if every_set else 1
-    grid = np.arange(fits.size).reshape(fits.shape)
-    bounds = np.unique(np.linspace(0, n_alphas, SAMPLE_CHUNKS + 1).astype(int))
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
-        chunk = grid[:n_sets, :, first:last]
-        if first:
-            for fit, before in zip(
-                chunk.ravel(), np.repeat(grid[:n_sets, :, first - 1], last - first), strict=True
-            ):
-                small.move_to(int(fit), int(before))
-        driver.start(chunk.ravel())
-        driver.advance(chunk[0].ravel(), aim, MAX_SAMPLE_EVALUATIONS)
-        if n_sets > 1:
-            for fit in chunk[1:].ravel():
-                _, path, index = fits.of(int(fit))
-                small.move_to(int(fit), int(grid[0, path, index]))
-            driver.start(chunk[1:].ravel())
-            driver.advance(chunk[1:].ravel(), aim, MAX_SAMPLE_EVALUATIONS)
-        anchors += driver.anchors.held
-    chosen = grid[:n_sets].ravel()
-    columns.coef[chosen], columns.intercept[chosen] = small.coef[chosen], small.intercept[chosen]
-    return anchors
-
-
-def _start_batches(
-    columns: Columns,
-    sample: Sample,
-    nulls: NullModels,
-    runner: PassRunner,
-    tolerance: Tolerance,
-) -> bool:
-    """As `_start`, by batches with working sets; returns whether the columns were moved.
-
-    A sample with fewer rows than features says little of which ones are active.
-    """
-    problem, fits = columns.problem, columns.fits
-    cell_weight = weights_of(sample, len(problem.role))
-    enough = sample.whole or sample.block.n_rows >= problem.n_features
-    if not (enough and cell_weight[problem.sets[0].cells].sum() > 0.0):
-        return False
-    small = Columns(problem.restricted(cell_weight), fits)
-    n_sets = fits.n_sets if sample.whole else 1
-    known = nulls if sample.whole else nulls.unknown()
-    aim = Tolerance(0.3 * tolerance.violation, 0.3 * tolerance.gap) if sample.whole else ROUGH
-    evaluate = evaluate_on(sample, runner.n_threads)
-    batches = Batches(small, evaluate, known, runner.n_threads, n_sets, begun=False)
-    batches.run(aim, MAX_SAMPLE_EVALUATIONS, warn=False)
-    columns.coef, columns.intercept = small.coef, small.intercept
-    per_set = fits.size // fits.n_sets
-    for fit in range(n_sets * per_set, fits.size):
-        columns.move_to(fit, fit % per_set)
-    return True
 
 
 def _advance(
