@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from distreg.cluster import check_versions, wait_for_worker
 from distreg.data.block import Block, Group
+from distreg.held import Held, Opaque, hold
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Cost",
-    "Held",
-    "Opaque",
     "PassRunner",
     "Progress",
     "Reduction",
@@ -163,43 +162,6 @@ class _GroupTask:
         return state, reads
 
 
-@dataclass(frozen=True)
-class Opaque:
-    """Hides a value from Dask, which would look for tasks inside of a plain one."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Held:
-    """What stays where the groups' tasks run, from one pass to the next (see `distreg.rounds`).
-
-    Attributes
-    ----------
-    values : list
-        For each group an `Opaque`, or Dask's future of one.
-    client : Client or None
-        Whose futures they are.
-    """
-
-    values: list[Any]
-    client: Client | None
-
-    def places(self) -> list[list[str]]:
-        """Addresses of the workers that hold each group's value; empty when none does."""
-        if self.client is None:
-            return [[] for _ in self.values]
-        where = self.client.who_has(self.values)
-        return [sorted(where.get(value.key, ())) for value in self.values]
-
-    def release(self) -> None:
-        """Let go of all values."""
-        if self.client is not None:
-            for value in self.values:
-                value.release()
-        self.values.clear()
-
-
 class _Combine:
     def __init__(self, combine: Callable[[Any, Any], Any]) -> None:
         self._combine = combine
@@ -246,24 +208,9 @@ class PassRunner:
         self._client_checked = False
 
     def hold(self, dataset: Dataset, make: Callable[[], Opaque]) -> Held:
-        """A value of `make` for each group, spread evenly over the workers of the client."""
+        """A value of `make` for each group, where the groups' tasks run."""
         client = None if dataset.in_memory else self._checked_client()
-        n = len(dataset.groups)
-        if client is None:
-            return Held([make() for _ in range(n)], None)
-        workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
-        token = uuid.uuid4().hex
-        futures = [
-            client.submit(
-                make,
-                key=f"distreg-held-{i}-{token}",
-                pure=False,
-                workers=[workers[i * len(workers) // n]],
-                allow_other_workers=True,
-            )
-            for i in range(n)
-        ]
-        return Held(futures, client)
+        return hold(make, len(dataset.groups), client)
 
     def run(self, reduction: Reduction[S, R], dataset: Dataset, held: Held | None = None) -> R:
         """Read every block of `dataset` once.

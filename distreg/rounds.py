@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from distreg.data.block import Block, Group
-from distreg.passes import Held, Opaque, PassRunner, Reduction
+from distreg.held import Held, Opaque
+from distreg.passes import PassRunner, Reduction
 
 if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
