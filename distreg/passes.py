@@ -23,13 +23,21 @@ from threadpoolctl import ThreadpoolController
 
 from distreg.cluster import check_versions, wait_for_worker
 from distreg.data.block import Block, Group
+from distreg.held import Held, Opaque, hold
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from distreg.data.dataset import Dataset
 
-__all__ = ["Checkpoint", "Cost", "PassRunner", "Progress", "Reduction", "single_threaded_blas"]
+__all__ = [
+    "Checkpoint",
+    "Cost",
+    "PassRunner",
+    "Progress",
+    "Reduction",
+    "single_threaded_blas",
+]
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -154,13 +162,6 @@ class _GroupTask:
         return state, reads
 
 
-@dataclass(frozen=True)
-class _Shared:
-    """Opaque to Dask, which would look for tasks inside of a plain value."""
-
-    value: Any
-
-
 class _Combine:
     def __init__(self, combine: Callable[[Any, Any], Any]) -> None:
         self._combine = combine
@@ -206,8 +207,16 @@ class PassRunner:
         self.cost = Cost()
         self._client_checked = False
 
-    def run(self, reduction: Reduction[S, R], dataset: Dataset) -> R:
-        """Read every block of `dataset` once."""
+    def hold(self, dataset: Dataset, make: Callable[[], Opaque]) -> Held:
+        """A value of `make` for each group, where the groups' tasks run."""
+        client = None if dataset.in_memory else self._checked_client()
+        return hold(make, len(dataset.groups), client)
+
+    def run(self, reduction: Reduction[S, R], dataset: Dataset, held: Held | None = None) -> R:
+        """Read every block of `dataset` once.
+
+        With `held`, the chunk's first argument is the held value of its group.
+        """
         start = time.perf_counter()
         stage = f"pass {self.cost.n_passes + 1}: {reduction.name}"
         groups = dataset.groups
@@ -215,7 +224,7 @@ class PassRunner:
         state: Any = None
         for first in range(0, len(groups), SEGMENT_GROUPS):
             part = self._segment(
-                reduction, groups, slice(first, first + SEGMENT_GROUPS), client, stage
+                reduction, groups, slice(first, first + SEGMENT_GROUPS), client, stage, held
             )
             state = part if state is None else reduction.combine(state, part)
         result = reduction.finalize(state)
@@ -239,6 +248,7 @@ class PassRunner:
         where: slice,
         client: Client | None,
         stage: str,
+        held: Held | None,
     ) -> S:
         """State of some groups: from the checkpoint, or computed (and then kept)."""
         part, name = groups[where], f"{stage.replace(' ', '-').replace(':', '')}-{where.start}"
@@ -254,7 +264,8 @@ class PassRunner:
 
         report(0)
         token = uuid.uuid4().hex
-        root = _tree(reduction, part, token, pin=client is not None)
+        kept = None if held is None else Held(held.values[where], held.client)
+        root = _tree(reduction, part, token, client is not None, kept)
         if client is None:
             state, reads = _compute_on_threads(root, self.n_threads, report)
         else:
@@ -266,17 +277,28 @@ class PassRunner:
         return state  # type: ignore[no-any-return]
 
 
-def _tree(reduction: Reduction[Any, Any], groups: tuple[Group, ...], token: str, pin: bool) -> Any:
+def _tree(
+    reduction: Reduction[Any, Any],
+    groups: tuple[Group, ...],
+    token: str,
+    pin: bool,
+    held: Held | None,
+) -> Any:
     """Delayed state of the groups, combined pairwise; `token` keeps passes apart."""
-    from dask import delayed
+    from dask import annotate, delayed
 
     nodes = []
-    shared = [] if reduction.shared is None else [delayed(_Shared(reduction.shared), pure=False)]
-    for group in groups:
+    shared = [] if reduction.shared is None else [delayed(Opaque(reduction.shared), pure=False)]
+    places = [] if held is None else held.places()
+    for i, group in enumerate(groups):
         topic = f"{_PROGRESS_TOPIC}-{token}" if pin else None
         task = delayed(_GroupTask(reduction.chunk_of(group), group, topic), pure=False)
         inputs = [list(recipe.inputs) for recipe in group.recipes]
-        nodes.append(task(inputs, *shared, dask_key_name=f"{_GROUP_KEY}{group.index}-{token}"))
+        own = [] if held is None else [held.values[i]]
+        where = {"workers": places[i], "allow_other_workers": True} if own and places[i] else {}
+        with annotate(**where):
+            name = f"{_GROUP_KEY}{group.index}-{token}"
+            nodes.append(task(inputs, *own, *shared, dask_key_name=name))
     combine = delayed(_Combine(reduction.combine), pure=False)
     while len(nodes) > 1:
         pairs = [combine(nodes[i], nodes[i + 1]) for i in range(0, len(nodes) - 1, 2)]
@@ -316,9 +338,12 @@ def _compute_on_cluster(
 
     topic = f"{_PROGRESS_TOPIC}-{token}"
     client.subscribe_topic(topic, count)
+    future: Any = client.compute(root)
     try:
-        return client.compute(root, sync=True)
+        return future.result()
     finally:
+        # at once: the traceback of an error would keep it, and with it all that it depends on
+        future.release()
         client.unsubscribe_topic(topic)
 
 
