@@ -36,8 +36,9 @@ LARGEST = 1e100
 def adaptive_factor(size: np.ndarray, exponent: float, base: np.ndarray) -> np.ndarray:
     """Factors from the sizes (p,) of the first coefficients; infinite for a feature without one.
 
-    Multiplied by the given factors `base` (p,), and rescaled to sum to the number of features that
-    stay. Unpenalised features stay so. Where no penalised feature has a coefficient, `base` stays.
+    Multiplied by the given factors `base` (p,). That of the largest coefficient is 1: rescaled to a
+    sum, which the smallest coefficients decide, one alpha would mean another penalty in each fold.
+    Unpenalised features stay so. Where no penalised feature has a coefficient, `base` stays.
     """
     penalised = base > 0
     largest = size[penalised].max(initial=0.0)
@@ -47,7 +48,6 @@ def adaptive_factor(size: np.ndarray, exponent: float, base: np.ndarray) -> np.n
         factor = np.where(penalised, base * (size / largest) ** -exponent, 0.0)
     stays = factor <= LARGEST
     factor[~stays] = np.inf
-    factor[stays] *= stays.sum() / factor[stays].sum()
     return factor
 
 

@@ -55,7 +55,8 @@ def select(result: CVResult, rule: str = "min", path: int | None = None) -> Sele
     if not np.isfinite(curve).any():
         raise InputError(
             f"{rule} is not known for any of the fits: they have as many degrees of freedom as "
-            "there are rows; use larger alphas"
+            "there are rows (use larger alphas), or an L2 part and more features than curvature is "
+            "kept of (use l1_ratio 1, or select by min or 1se)"
             if rule in CRITERIA
             else "there is no cross-validation curve to select from: fit with folds, or select by "
             f"{', '.join(CRITERIA)}"

@@ -20,7 +20,6 @@ from distreg.glm.fit import fit_columns
 from distreg.losses import get_loss
 from distreg.options import PathOptions
 from distreg.passes import PassRunner
-from distreg.penalties import normalised_factor
 from distreg.training import cell_moments
 
 N, P = 90, 7
@@ -37,8 +36,7 @@ def factor_by_hand(case: Case, standardize: bool, exponent: float) -> np.ndarray
     ridge = fit(case, l1_ratios=(0.0,), n_alphas=50, standardize=standardize).paths[0]
     bic = np.where(ridge.information["df"] <= len(case.y) / 2, ridge.information["bic"], np.inf)
     size = np.abs(ridge.coef[np.argmin(bic)]) * (case.X.std(axis=0) if standardize else 1.0)
-    factor = size**-exponent
-    return factor * P / factor.sum()
+    return (size / size.max()) ** -exponent
 
 
 def by_sklearn(
@@ -96,12 +94,12 @@ def test_held_out_targets_change_no_bit_of_a_fold() -> None:
     assert not np.array_equal(before[2], problem(changed)[2])
 
 
-def test_factors_leave_out_and_keep_the_sum() -> None:
+def test_factors_leave_out_and_begin_at_one() -> None:
     size, base = np.array([2.0, 0.0, 1.0, 5.0]), np.array([1.0, 1.0, 2.0, 0.0])
     factor = adaptive_factor(size, 1.0, base)
     assert np.isinf(factor[1])
     assert factor[3] == 0.0
-    np.testing.assert_allclose(factor[[0, 2]], 3 * np.array([0.5, 2.0]) / 2.5)
+    np.testing.assert_allclose(factor[[0, 2]], [1.0, 4.0])
     np.testing.assert_array_equal(adaptive_factor(np.zeros(4), 1.0, base), base)
 
 
@@ -113,7 +111,7 @@ def test_an_excluded_feature_stays_out() -> None:
     assert np.isinf(result.penalty_factor[-1])
     assert result.converged
     assert all(not path.coef[:, -1].any() for path in result.paths)
-    np.testing.assert_allclose(result.penalty_factor[:-1].sum(), P)
+    np.testing.assert_allclose(result.penalty_factor.min(), 1.0)
 
 
 @pytest.mark.parametrize("loss", ["logistic", "poisson"])
@@ -146,9 +144,10 @@ def test_other_losses_adapt_to_their_training_sets(loss: str) -> None:
     assert result.cost.n_passes <= 4
     fixed = dataclasses.replace(plain, penalty_factor=result.penalty_factor)
     direct = cross_validate(data, make_cells(None, 180), fixed, PassRunner(n_threads=1))
-    np.testing.assert_allclose(result.paths[0].alphas, direct.paths[0].alphas, rtol=1e-6)
+    # given factors are rescaled to sum to the number of features
+    unit = result.penalty_factor.mean()
+    np.testing.assert_allclose(result.paths[0].alphas * unit, direct.paths[0].alphas, rtol=1e-6)
     np.testing.assert_allclose(result.paths[0].coef, direct.paths[0].coef, atol=1e-4)
-    np.testing.assert_allclose(normalised_factor(result.penalty_factor, 5).sum(), 5)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, "much"])

@@ -116,6 +116,8 @@ class HuberRegressorCV(CrossValidated, _Huber):
         alpha_min_ratio: float | None = None,
         cv: Any = 5,
         selection: str = "min",
+        relax: Any = None,
+        adaptive: float | None = None,
         fit_intercept: bool = True,
         standardize: bool = False,
         penalty_factor: Any = None,
@@ -137,6 +139,8 @@ class HuberRegressorCV(CrossValidated, _Huber):
         self.alpha_min_ratio = alpha_min_ratio
         self.cv = cv
         self.selection = selection
+        self.relax = relax
+        self.adaptive = adaptive
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.penalty_factor = penalty_factor

@@ -88,9 +88,9 @@ class Anchors:
         return np.add.outer(p * np.arange(n_classes), features).ravel()
 
     @property
-    def _many_fit(self) -> bool:
-        """Whether folds may have anchors of their own."""
-        n_anchors = self.fits.n_sets * self.fits.shape[1] * self._n_anchors
+    def many_fit(self) -> bool:
+        """Whether folds may have anchors of their own, or few fits one each."""
+        n_anchors = max(self.fits.n_sets * self.fits.shape[1] * self._n_anchors, FEW)
         width = self.problem.n_classes * self.features.size
         return curvature_bytes(width, n_anchors, int(self.cell_of.max()) + 1) <= OWN_BYTES
 
@@ -133,7 +133,7 @@ class Anchors:
         trial : (F, C p) array
             Scaled coefficients of all fits.
         """
-        if fits.size <= FEW and self._many_fit:
+        if fits.size <= FEW and self.many_fit:
             return fits
         sets, paths, index = np.unravel_index(fits, self.fits.shape)
         chosen = []
@@ -143,7 +143,7 @@ class Anchors:
             coef = trial[start : start + self.fits.shape[2]]
             self._length[path, 1:] = np.cumsum(np.linalg.norm(np.diff(coef, axis=0), axis=1))
             chosen.append(start + self._spread(int(path), first, last))
-            for s in self.own if self._many_fit else ():
+            for s in self.own if self.many_fit else ():
                 own = index[(paths == path) & (sets == s)]
                 if own.size:
                     start = int(np.ravel_multi_index((s, int(path), 0), self.fits.shape))

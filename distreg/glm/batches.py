@@ -191,6 +191,11 @@ class Batches:
         """Columns that were not reached stand where the last certified one does."""
         end, problem = known.columns, self.problem
         if not np.isfinite(end.scores.train).all():
+            # no alpha at all was certified: the null models, without scores
+            for index in range(first, self.fits.shape[2]):
+                numbers = self._numbers(index, index + 1)
+                self.columns.coef[numbers] = end.coef
+                self.columns.intercept[numbers] = end.intercept
             return
         for index in range(first, self.fits.shape[2]):
             numbers = self._numbers(index, index + 1)

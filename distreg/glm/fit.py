@@ -38,6 +38,9 @@ DEFAULT_MAX_PASSES = 100
 ONE_STEP_ANCHORS = 8
 """More than where steps are repeated: folds that take one have no second to correct it."""
 
+FEWEST_ADAPTIVE = 8
+"""Passes below which two fits end nowhere."""
+
 N_FIRST = 20
 """Strengths of the first fit of adaptive penalties."""
 
@@ -93,6 +96,8 @@ def fit_columns(
     """Fit every training set, l1_ratio and alpha."""
     n_classes = len(dataset.classes or ()) if loss.target == "classes" else 1
     wide = is_wide(dataset.n_features, n_classes, options.l1_ratios)
+    if options.adaptive is not None:
+        _check_adaptive(dataset.n_features, n_classes, options)
     if wide and options.gammas:
         raise InputError(
             f"relax needs the curvature of all {dataset.n_features:,} features, which takes too "
@@ -140,6 +145,22 @@ def fit_columns(
         where.n_passes,
     )
     return replace(fitted, relaxed=found)
+
+
+def _check_adaptive(n_features: int, n_classes: int, options: PathOptions) -> None:
+    """Refuse a first fit, an L2 path, that memory or passes do not allow."""
+    try:
+        is_wide(n_features, n_classes, (0.0,))
+    except InputError as error:
+        raise InputError(
+            f"adaptive={options.adaptive:g} begins with an L2 path of all features: {error} Or leave"
+            " adaptive out."
+        ) from None
+    if options.max_passes is not None and options.max_passes < FEWEST_ADAPTIVE:
+        raise InputError(
+            f"max_passes={options.max_passes} is too few for adaptive={options.adaptive:g}, which "
+            f"fits twice; allow {FEWEST_ADAPTIVE} or more"
+        )
 
 
 def _nulls(

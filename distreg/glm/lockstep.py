@@ -79,7 +79,9 @@ class Lockstep:
         n = columns.fits.size
         self._trial = columns.coef.copy()
         self._trial_intercept = columns.intercept.copy()
-        self._size = null_curvature(self.problem, nulls)
+        # a loss in units of y has curvature up to 1, though no row of the null model may have any
+        real = self.problem.loss.target == "real"
+        self._size = 1.0 if real else null_curvature(self.problem, nulls)
         self._promised = np.zeros(n)
         self._asked = np.empty(0, dtype=np.int64)
         self._damping = np.ones(n)

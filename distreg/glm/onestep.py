@@ -59,7 +59,8 @@ class OneStep(Lockstep):
             return np.empty(0, dtype=np.int64)
         # the second choice sets the lengths by which anchors are interpolated
         close = self.anchors.choose(active, self._trial)
-        return np.union1d(close, self.anchors.choose(full, self._trial))
+        spread = self.anchors.choose(full, self._trial)
+        return np.union1d(close, spread) if self.anchors.many_fit else spread
 
     def _is_near(self, fits: np.ndarray, size: float) -> np.ndarray:
         """Whether columns stand where they were just evaluated, near their answers."""

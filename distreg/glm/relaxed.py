@@ -27,7 +27,9 @@ __all__ = ["Relaxed", "relaxed_columns"]
 EXCLUDED = 1e200
 """Strength that keeps a coefficient outside the support at 0."""
 
-MAX_SAMPLE_EVALUATIONS = 200
+MAX_SAMPLE_EVALUATIONS, MAX_REFIT_PASSES = 50, 12
+"""Evaluations after which a refit counts as undefined: classes that the support separates, or a
+count that is 0 wherever a feature is not, have no finite answer."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Relaxed:
     members : (F, C p) bool array
         Coefficients that were refitted.
     defined : (F,) bool array
-        Where a refit exists: an L1 part, and fewer features than rows.
+        Where a refit exists and was certified: an L1 part, fewer features than rows, and a finite
+        answer.
     anchors : Anchors
         Curvature at the refits.
     """
@@ -110,7 +113,13 @@ def relaxed_columns(
     else:
         driver = _begun(refits, by_pass, nulls, n_threads, anchors, chosen)
         driver.step(chosen)
-    driver.advance(chosen, tolerance, max(n_passes - 1, 1), anchors=not sample.whole)
+    # one pass is left for the blends
+    allowed = min(n_passes - int(any(0.0 < gamma < 1.0 for gamma in gammas)), MAX_REFIT_PASSES)
+    driver.advance(chosen, tolerance, allowed, anchors=not sample.whole)
+    lost = chosen[~refits.done[chosen]]
+    _copy_answers(refits, columns, lost)
+    defined[lost] = False
+    chosen = np.flatnonzero(defined)
     refits.gap[chosen] += _decrement(refits, driver.anchors, chosen)
     ends = Relaxed(0.0, refits, members, defined, driver.anchors)
     between = [gamma for gamma in gammas if gamma > 0.0]
@@ -138,12 +147,16 @@ def _defined(columns: Columns, members: np.ndarray) -> np.ndarray:
 def _copied(columns: Columns, problem: Problem, fits: Fits) -> Columns:
     """New columns in the same places, without a penalty."""
     new = Columns(problem, fits)
-    for name in ("coef", "intercept", "grad", "grad_intercept", "loss", "violation", "gap"):
-        getattr(new, name)[:] = getattr(columns, name)
-    new.objective[:] = columns.loss
-    every = np.arange(fits.size)
-    new.scores.put(every, columns.scores, every)
+    _copy_answers(new, columns, np.arange(fits.size))
     return new
+
+
+def _copy_answers(new: Columns, columns: Columns, fits: np.ndarray) -> None:
+    """Put some fits where those of `columns` stand."""
+    for name in ("coef", "intercept", "grad", "grad_intercept", "loss", "violation", "gap"):
+        getattr(new, name)[fits] = getattr(columns, name)[fits]
+    new.objective[fits] = columns.loss[fits]
+    new.scores.put(fits, columns.scores, fits)
 
 
 def _begun(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "check_fits", "make_plan"]
 
+STAGE_PASSES = 4
+"""Passes of a further stage: relaxed refits, or the first fit of adaptive penalties."""
+
 USUAL_PASSES = (6, 10)
 """Passes of a loss other than the squared one: a summary, then evaluations until all is certified
 (benchmarks of the engine)."""
@@ -154,7 +157,8 @@ def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources:
     n_fits = memory.n_paths * (cells.n_folds + 1)
     driver, reason = _driver(config.model.loss, memory, n_fits)
     fewest, usual, most, test = _passes(config, cells)
-    extra = 0 if halves is None else usual
+    # the halves have no relaxed refits
+    extra = 0 if halves is None else usual - STAGE_PASSES * bool(config.model.relax)
     return Plan(
         driver=driver,
         reason=reason,
@@ -213,7 +217,8 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
         **{f.name: getattr(memory, f.name) for f in fields(memory)},
         n_classes=len(dataset.classes or ()) if several else 1,
         n_ratios=len(model.l1_ratios),
-        has_ridge=min(model.l1_ratios.values()) == 0.0,
+        # adaptive penalties begin with an L2 path
+        has_ridge=min(model.l1_ratios.values()) == 0.0 or model.adaptive is not None,
     )
 
 
@@ -240,6 +245,7 @@ def _passes(config: PipelineConfig, cells: Cells) -> tuple[int, int, int, int]:
     most = config.model.max_passes or DEFAULT_MAX_PASSES
     # a null model that the summary does not determine is fitted by passes
     more = int(get_loss(config.model.loss).null_eta is None)
+    more += STAGE_PASSES * (bool(config.model.relax) + (config.model.adaptive is not None))
     fewest, usual = (min(n + more, most) for n in USUAL_PASSES)
     return fewest, usual, most, int(config.model.has_classes and bool(cells.test.any()))
 

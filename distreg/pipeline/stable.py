@@ -62,6 +62,7 @@ def select_stable(
             tol=TOLERANCE,
             kkt_tolerance=TOLERANCE,
             approximate=False,
+            relax=(),
             max_passes=before + (options.max_passes or DEFAULT_MAX_PASSES),
         ),
         runner,

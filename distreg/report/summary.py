@@ -305,7 +305,8 @@ def _summarise(
             "One of several alphas cannot be chosen without folds: set cv or alpha, or select by "
             "aic, bic or ebic."
         )
-    index = both.get(rule, 0) if index is None else index
+    if index is None:
+        index = both[rule] if rule in both else select(result, rule, path=i).index
     sd = np.asarray(result.feature_sd, dtype=np.float64)
     violation = np.broadcast_to(result.fold_kkt_violation, result.fold_dual_gap.shape)
     return PenaltySummary(
