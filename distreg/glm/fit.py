@@ -153,8 +153,8 @@ def _check_adaptive(n_features: int, n_classes: int, options: PathOptions) -> No
         is_wide(n_features, n_classes, (0.0,))
     except InputError as error:
         raise InputError(
-            f"adaptive={options.adaptive:g} begins with an L2 path of all features: {error} Or leave"
-            " adaptive out."
+            f"adaptive={options.adaptive:g} begins with an L2 path of all features: {error} "
+            "Or leave adaptive out."
         ) from None
     if options.max_passes is not None and options.max_passes < FEWEST_ADAPTIVE:
         raise InputError(
