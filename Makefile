@@ -65,4 +65,4 @@ clean: ## remove what the targets made, but not .venv, data and runs
 	rm -rf docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 test: $(VENV)/test.stamp ## all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
