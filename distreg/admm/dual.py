@@ -1,0 +1,182 @@
+"""Lower bounds from slopes of the loss, and better points from the rows at its kink.
+
+With weights ``s`` of sum W the dual of ``(1/W) sum s f(x'w + b) + Om(w)`` is ``-(1/W) sum s theta k
+- Om*(-X's theta / W)`` for both losses with a kink at k, over slopes theta between those on its two
+sides and, for the intercept, ``sum s theta = 0``. The slopes may be shrunk towards 0: those of the
+heavier sign until their sum is 0, then all until a pure L1 penalty's conjugate is finite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distreg import penalties
+from distreg.admm.rows import Duals, Kinks
+from distreg.penalties import Box
+
+__all__ = ["Strengths", "lower_bounds", "polished"]
+
+REACH = 10.0
+"""How far from 0 an unpenalised coefficient may be, in units of what was found (and the target's):
+its part of the dual is finite only there."""
+
+MOST_UNKNOWNS = 1200
+"""Coefficients and rows of a system that is solved for one column."""
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """Weights of ``|b|`` and ``b^2 / 2`` of R columns in the common frame, (R, p), and bounds.
+
+    Coefficients that are not fitted have an infinite weight.
+    """
+
+    lasso: np.ndarray
+    ridge: np.ndarray
+    box: Box | None
+
+    def of(self, chosen: np.ndarray) -> Strengths:
+        """Those of some columns."""
+        box = None if self.box is None else self.box.only_columns(chosen)
+        return Strengths(self.lasso[chosen], self.ridge[chosen], box)
+
+    def value(self, coef: np.ndarray) -> np.ndarray:
+        """Penalty of (R, p) coefficients."""
+        lasso = np.where(np.isinf(self.lasso), 0.0, self.lasso)
+        return penalties.value(coef, lasso, self.ridge)
+
+    def prox(self, coef: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """Proximal step (R,) of the penalty from (R, p) coefficients."""
+        size = step[:, None]
+        shrunk = np.sign(coef) * np.maximum(np.abs(coef) - size * self.lasso, 0.0)
+        shrunk = shrunk / (1.0 + size * self.ridge)
+        return shrunk if self.box is None else self.box.clip(shrunk)
+
+
+def lower_bounds(
+    duals: Duals, n_rows: int, strengths: Strengths, coef: np.ndarray, unit: float, balance: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower bounds (R,) of the objectives, and the dual points' negative gradients (R, p).
+
+    Parameters
+    ----------
+    duals : Duals
+    n_rows : int
+        What weights add up to in every column.
+    strengths : Strengths
+    coef : (R, p) array
+        Where unpenalised coefficients are.
+    unit : float
+        Size of such a coefficient when it is 0.
+    balance : bool
+        Whether there is an intercept.
+    """
+    share = np.ones_like(duals.total)
+    if balance:
+        size = np.abs(duals.total)
+        least = size.min(axis=0)
+        share = np.divide(least, size, out=np.ones_like(size), where=size > 0)
+    level = (share * duals.level).sum(axis=0) / n_rows
+    grad = -(share[:, None, :] * duals.products).sum(axis=0).T / n_rows
+    lasso, ridge, box = strengths.lasso, strengths.ridge, strengths.box
+    fitted = np.isfinite(lasso)
+    grad = np.where(fitted, grad, 0.0)
+    lasso = np.where(fitted, lasso, 1.0)
+    free = fitted & (lasso == 0) & (ridge == 0)
+    pure = (ridge == 0) & (lasso > 0)
+    if box is not None:
+        pure &= np.isinf(penalties.room(grad, box))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(pure & (np.abs(grad) > lasso), lasso / np.abs(grad), 1.0)
+    s = room.min(axis=1, initial=1.0)
+    scaled = s[:, None] * grad
+    conjugate = penalties.conjugate(np.where(free, 0.0, scaled), lasso, ridge, box)
+    reach = REACH * (np.abs(coef) + unit)
+    apart = (np.where(free, np.abs(scaled), 0.0) * reach).sum(axis=1)
+    return -s * level - conjugate - apart, scaled
+
+
+def polished(
+    kinks: Kinks,
+    duals: Duals,
+    n_rows: int,
+    strengths: Strengths,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    balance: bool,
+) -> tuple[np.ndarray, np.ndarray, Duals]:
+    """Points and slopes that solve the optimality conditions of the rows at the kink.
+
+    The rows elsewhere have the slopes of their side, which hardly change. What is left is a linear
+    system in the coefficients that are not 0, the intercept, and the slopes at the kink; its
+    smallest correction is taken. Points need not be better: their values tell.
+
+    Returns coefficients (R, p), intercepts (R,) and the sums of the slopes.
+    """
+    coef, intercept = coef.copy(), intercept.copy()
+    better = Duals(duals.total.copy(), duals.level.copy(), duals.products.copy())
+    order = np.argsort(kinks.column, kind="stable")
+    edges = np.searchsorted(kinks.column[order], np.arange(len(coef) + 1))
+    for j in range(len(coef)):
+        pairs = order[edges[j] : edges[j + 1]]
+        if pairs.size and not kinks.crowded[j]:
+            _solve_column(
+                kinks, pairs, j, better, n_rows, strengths, coef, intercept, balance
+            )
+    return coef, intercept, better
+
+
+def _solve_column(
+    kinks: Kinks,
+    pairs: np.ndarray,
+    j: int,
+    duals: Duals,
+    n_rows: int,
+    strengths: Strengths,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    balance: bool,
+) -> None:
+    row = kinks.row[pairs]
+    support = coef[j] != 0
+    if strengths.box is not None:
+        support &= (coef[j] > strengths.box.lower[j]) & (coef[j] < strengths.box.upper[j])
+    at = np.flatnonzero(support | ((strengths.lasso[j] == 0) & (strengths.ridge[j] == 0)))
+    k, m = at.size, pairs.size
+    if k + m > MOST_UNKNOWNS:
+        return
+    features = kinks.features[row]
+    dual = kinks.dual[pairs]
+    lasso, ridge = strengths.lasso[j, at], strengths.ridge[j, at]
+    first = k + balance
+    system = np.zeros((first + m, first + m))
+    system[np.arange(k), np.arange(k)] = ridge
+    system[first:, :k] = features[:, at]
+    system[:k, first:] = features[:, at].T
+    if balance:
+        system[first:, k] = system[k, first:] = 1.0
+    right = np.empty(first + m)
+    gradient = duals.products[:, at, j].sum(axis=0) / n_rows
+    right[:k] = -gradient - ridge * coef[j, at] - lasso * np.sign(coef[j, at])
+    if balance:
+        right[k] = -duals.total[:, j].sum() / n_rows
+    right[first:] = kinks.level[row] - features @ coef[j] - intercept[j]
+    change = np.linalg.lstsq(system, right, rcond=1e-12)[0]
+    coef[j, at] += change[:k]
+    if strengths.box is not None:
+        coef[j] = np.clip(coef[j], strengths.box.lower[j], strengths.box.upper[j])
+    if balance:
+        intercept[j] += change[k]
+    weight = kinks.weight[pairs]
+    new = np.clip(
+        dual + n_rows * change[first:], weight * kinks.low[row], weight * kinks.high[row]
+    )
+    for half, (old_part, new_part) in enumerate(
+        ((np.maximum(dual, 0.0), np.maximum(new, 0.0)), (np.minimum(dual, 0.0), np.minimum(new, 0.0)))
+    ):
+        moved = new_part - old_part
+        duals.total[half, j] += moved.sum()
+        duals.level[half, j] += moved @ kinks.level[row]
+        duals.products[half, :, j] += features.T @ moved
