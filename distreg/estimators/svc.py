@@ -1,35 +1,49 @@
-"""LinearSVC and LinearSVCCV: the squared hinge loss of two classes."""
+"""LinearSVC and LinearSVCCV: the squared hinge and the hinge loss of two classes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from distreg.data.dataset import Dataset
+from distreg.estimators import checks
 from distreg.estimators.classifier import Classifier, ClassifierSearch
 from distreg.estimators.docs import documented
 from distreg.estimators.single import Single
+from distreg.exceptions import InputError
 
 __all__ = ["LinearSVC", "LinearSVCCV"]
 
 
-class _SquaredHinge(Classifier):
-    """Squared hinge loss of two classes."""
+class _Hinge(Classifier):
+    """Squared hinge or hinge loss of two classes."""
+
+    loss: str
 
     _BINARY = True
+    _SOLVERS = ("auto", "newton", "admm")
+
+    def _check_compatible(self) -> None:
+        super()._check_compatible()
+        checks.choice("loss", self.loss, ("squared_hinge", "hinge"))
+        if self.loss == "hinge" and self.solver == "newton":
+            raise InputError(
+                "solver='newton' cannot see the kink of loss='hinge'; use solver='auto'"
+            )
 
     def _loss(self, dataset: Dataset) -> str:
-        return "squared_hinge"
+        return self.loss
 
 
 @documented
-class LinearSVC(Single, _SquaredHinge):
-    """Linear support vector classifier of two classes, with squared hinge loss.
+class LinearSVC(Single, _Hinge):
+    """Linear support vector classifier of two classes, with squared hinge or hinge loss.
 
     Minimises ``sum_i s_i max(0, 1 - z_i (b + x_i'w))^2 / (2 sum_i s_i) + alpha (l1_ratio ||w||_1 +
     (1 - l1_ratio)/2 ||w||_2^2)`` with the weights s of the rows, and z = 1 for the second class, -1
-    for the first. scikit-learn's LinearSVC has the sum in the place of the mean and penalises the
-    intercept: without one, its ``C`` is ``1 / (2 n_samples alpha)``. For more than two classes use
-    `LogisticRegression`.
+    for the first; with ``loss="hinge"`` the mean of ``max(0, 1 - z_i (b + x_i'w))`` in its place.
+    scikit-learn's LinearSVC has the sum in the place of the mean and penalises the intercept:
+    without one, its ``C`` is ``1 / (2 n_samples alpha)``, ``1 / (n_samples alpha)`` for the hinge.
+    For more than two classes use `LogisticRegression`.
 
     Parameters
     ----------
@@ -37,6 +51,8 @@ class LinearSVC(Single, _SquaredHinge):
         Strength of the penalty; 0 is none.
     l1_ratio : float
         Share of the L1 penalty: 0 is L2 (the default, as in scikit-learn), 1 is L1.
+    loss : {"squared_hinge", "hinge"}
+        The hinge has a kink, which takes the solver "admm" and more passes.
     {class_weight}
     {common_glm}
 
@@ -50,6 +66,7 @@ class LinearSVC(Single, _SquaredHinge):
         alpha: float = 1.0,
         *,
         l1_ratio: float = 0.0,
+        loss: str = "squared_hinge",
         class_weight: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
@@ -62,6 +79,7 @@ class LinearSVC(Single, _SquaredHinge):
     ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
+        self.loss = loss
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.standardize = standardize
@@ -74,16 +92,19 @@ class LinearSVC(Single, _SquaredHinge):
 
 
 @documented
-class LinearSVCCV(ClassifierSearch, _SquaredHinge):
+class LinearSVCCV(ClassifierSearch, _Hinge):
     """Linear support vector classifier whose alpha and l1_ratio are chosen by cross-validation.
 
-    The objective is that of `LinearSVC`; the held-out error is the mean of the squared hinges.
+    The objective is that of `LinearSVC`; the held-out error is the deviance: the mean of the
+    squared hinges, or twice the mean of the hinges.
 
     Parameters
     ----------
     l1_ratio : float or sequence of float
         Share of the L1 penalty, one value or several to choose from.
     {grid_classes}
+    loss : {"squared_hinge", "hinge"}
+        The hinge has a kink, which takes the solver "admm" and more passes.
     {class_weight}
     {common_glm}
 
@@ -102,6 +123,7 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         alpha_min_ratio: float | None = None,
         cv: Any = 5,
         selection: str = "min",
+        loss: str = "squared_hinge",
         class_weight: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
@@ -120,6 +142,7 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         self.alpha_min_ratio = alpha_min_ratio
         self.cv = cv
         self.selection = selection
+        self.loss = loss
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.standardize = standardize
