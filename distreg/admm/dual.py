@@ -116,15 +116,11 @@ def polished(
     Returns coefficients (R, p), intercepts (R,) and the sums of the slopes.
     """
     coef, intercept = coef.copy(), intercept.copy()
-    better = Duals(duals.total.copy(), duals.level.copy(), duals.products.copy())
-    order = np.argsort(kinks.column, kind="stable")
-    edges = np.searchsorted(kinks.column[order], np.arange(len(coef) + 1))
-    for j in range(len(coef)):
-        pairs = order[edges[j] : edges[j + 1]]
-        if pairs.size and not kinks.crowded[j]:
-            _solve_column(
-                kinks, pairs, j, better, n_rows, strengths, coef, intercept, balance
-            )
+    better = duals.copy()
+    for j, near in enumerate(kinks.by_column(len(coef))):
+        pairs = near[kinks.exact[near]]
+        if pairs.size:
+            _solve_column(kinks, pairs, j, better, n_rows, strengths, coef, intercept, balance)
     return coef, intercept, better
 
 
@@ -170,13 +166,5 @@ def _solve_column(
     if balance:
         intercept[j] += change[k]
     weight = kinks.weight[pairs]
-    new = np.clip(
-        dual + n_rows * change[first:], weight * kinks.low[row], weight * kinks.high[row]
-    )
-    for half, (old_part, new_part) in enumerate(
-        ((np.maximum(dual, 0.0), np.maximum(new, 0.0)), (np.minimum(dual, 0.0), np.minimum(new, 0.0)))
-    ):
-        moved = new_part - old_part
-        duals.total[half, j] += moved.sum()
-        duals.level[half, j] += moved @ kinks.level[row]
-        duals.products[half, :, j] += features.T @ moved
+    new = np.clip(dual + n_rows * change[first:], weight * kinks.low[row], weight * kinks.high[row])
+    duals.move(j, kinks, pairs, new)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Duals", "Kinks", "Orders", "Part", "round_of"]
 
-MOST_KINKS = 3
-"""Rows at a kink that a group returns for a column, in units of the features and one."""
+MOST_KINKS = 4
+"""Rows near a kink that a group returns for a column, in units of the features and one."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Orders:
         Places of the columns among those of the last round.
     points : sequence of ((p, R), (R,)) pairs
         Where to evaluate the losses; with any, the duals are summed, too.
-    wanted : (R,) bool array
-        Columns whose rows at the kink are to be returned.
+    radius : (R,) array
+        Rows whose z is so near to the kink are returned when points are evaluated.
     """
 
     loss: Loss
@@ -61,7 +61,7 @@ class Orders:
     rho: np.ndarray
     keep: np.ndarray
     points: Sequence[tuple[np.ndarray, np.ndarray]]
-    wanted: np.ndarray
+    radius: np.ndarray
 
 
 @dataclass
@@ -80,10 +80,23 @@ class Duals:
     level: np.ndarray
     products: np.ndarray
 
+    def copy(self) -> Duals:
+        """A copy that may be changed."""
+        return Duals(self.total.copy(), self.level.copy(), self.products.copy())
+
+    def move(self, j: int, kinks: Kinks, pairs: np.ndarray, new: np.ndarray) -> None:
+        """Give the rows `pairs` of column j the weighted slopes `new`."""
+        row, old = kinks.row[pairs], kinks.dual[pairs]
+        for half, part in enumerate((np.maximum, np.minimum)):
+            moved = part(new, 0.0) - part(old, 0.0)
+            self.total[half, j] += moved.sum()
+            self.level[half, j] += moved @ kinks.level[row]
+            self.products[half, :, j] += kinks.features[row].T @ moved
+
 
 @dataclass(frozen=True)
 class Kinks:
-    """Pairs of a row whose z is at the kink, and a column.
+    """Pairs of a row whose z is at the kink or near it, and a column.
 
     Attributes
     ----------
@@ -97,8 +110,12 @@ class Kinks:
         The pairs: place in `features`, and column.
     weight, dual : (k,) arrays
         Weight in the column, and weight times slope.
+    exact : (k,) bool array
+        Whether z is at the kink.
+    count : (R,) int array
+        Such rows of each column.
     crowded : (R,) bool array
-        Columns with too many such rows, of which none are here.
+        Columns with too many, of which some are not here.
     """
 
     features: np.ndarray
@@ -109,17 +126,29 @@ class Kinks:
     column: np.ndarray
     weight: np.ndarray
     dual: np.ndarray
+    exact: np.ndarray
+    count: np.ndarray
     crowded: np.ndarray
+
+    def by_column(self, n_columns: int) -> list[np.ndarray]:
+        """The pairs of each column; none of a crowded one."""
+        order = np.argsort(self.column, kind="stable")
+        edges = np.searchsorted(self.column[order], np.arange(n_columns + 1))
+        none = np.empty(0, dtype=np.int64)
+        return [
+            none if self.crowded[j] else order[edges[j] : edges[j + 1]] for j in range(n_columns)
+        ]
 
     def joined(self, other: Kinks) -> Kinks:
         """Those of two groups."""
         parts = {
             f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
             for f in fields(self)
-            if f.name not in ("row", "crowded")
+            if f.name not in ("row", "count", "crowded")
         }
         row = np.concatenate([self.row, other.row + len(self.features)])
-        return Kinks(**parts, row=row, crowded=self.crowded | other.crowded)
+        count, crowded = self.count + other.count, self.crowded | other.crowded
+        return Kinks(**parts, row=row, count=count, crowded=crowded)
 
 
 @dataclass
@@ -224,9 +253,9 @@ def _duals(
 ) -> tuple[Duals, Kinks]:
     loss = orders.loss
     halves = np.empty((2, *t.shape))
-    at_kink = np.empty(t.shape, dtype=np.bool_)
+    apart = np.empty(t.shape)
     splitting.duals(
-        loss.code, loss.parameter, t, block.y, weight, inside, orders.rho, *halves, at_kink
+        loss.code, loss.parameter, t, block.y, weight, inside, orders.rho, *halves, apart
     )
     level = block.y if loss.name == "quantile" else 2.0 * block.y - 1.0
     if block.offset is not None:
@@ -236,7 +265,7 @@ def _duals(
         level @ halves,
         np.array([orders.frame.transposed(block, half) for half in halves]),
     )
-    return sums, _kinks(orders, block, halves.sum(axis=0), weight, at_kink, level)
+    return sums, _kinks(orders, block, halves.sum(axis=0), weight, apart, level)
 
 
 def _kinks(
@@ -244,12 +273,14 @@ def _kinks(
     block: Block,
     dual: np.ndarray,
     weight: np.ndarray,
-    at_kink: np.ndarray,
+    apart: np.ndarray,
     level: np.ndarray,
 ) -> Kinks:
     loss = orders.loss
-    crowded = at_kink.sum(axis=0) > MOST_KINKS * (orders.frame.origin.size + 1)
-    rows, columns = np.nonzero(at_kink & (orders.wanted & ~crowded))
+    near = apart <= orders.radius
+    count = near.sum(axis=0)
+    crowded = count > MOST_KINKS * (orders.frame.origin.size + 1)
+    rows, columns = np.nonzero(near & ~crowded)
     chosen, place = np.unique(rows, return_inverse=True)
     if loss.name == "quantile":
         low = np.full(chosen.size, -loss.parameter)
@@ -264,6 +295,8 @@ def _kinks(
         column=columns,
         weight=weight[rows, columns],
         dual=dual[rows, columns],
+        exact=apart[rows, columns] == 0.0,
+        count=count,
         crowded=crowded,
     )
 

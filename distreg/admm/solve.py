@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distreg import penalties
+from distreg.admm.corner import cornered
 from distreg.admm.dual import Strengths, lower_bounds, polished
 from distreg.admm.frame import Frame, Gram
 from distreg.admm.rows import Orders, Part, round_of
@@ -35,6 +36,12 @@ RIDGE = 0.3
 
 CHECK_EVERY = 10
 """Rounds between certificates."""
+
+CORNER_EVERY = 30
+"""Rounds between linear programmes."""
+
+MOST_CORNER = 300
+"""Features of a linear programme."""
 
 ADAPTED_ROUNDS = 60
 """Rounds after which rho stays as it is."""
@@ -130,7 +137,7 @@ def solve(
             part = rounds.run(round_of(batch.orders(check), setting.cells))
             batch.advance(part)
             if check:
-                batch.certify(part)
+                batch.certify(part, corners=k >= CORNER_EVERY and k % CORNER_EVERY == 0)
                 if batch.active.size == 0:
                     break
             elif k <= ADAPTED_ROUNDS and k % CHECK_EVERY == CHECK_EVERY // 2:
@@ -162,6 +169,10 @@ class _Batch:
         self._rho = 0.5 / np.where(unit > 0.0, unit, 1.0)
         self._before = self._rho.copy()
         self._candidate = coef.copy(), intercept.copy()
+        # so that about as many rows are near their kink as a corner needs, and some more
+        self._enough = 2.5 * (coef.shape[1] + 1)
+        share = min(1.0, self._enough / setting.gram.n_rows)
+        self._radius = np.where(unit > 0.0, unit, 1.0) * share
 
     @property
     def _now(self) -> Strengths:
@@ -191,7 +202,7 @@ class _Batch:
             rho=self._rho,
             keep=self._keep,
             points=[(np.ascontiguousarray(coef.T), b0) for coef, b0 in points],
-            wanted=np.ones(self.active.size, dtype=bool),
+            radius=self._radius,
         )
         self._keep, self._before = np.arange(self.active.size), self._rho.copy()
         return orders
@@ -222,7 +233,7 @@ class _Batch:
         self._rho = self._rho * factor
         self._v /= factor[:, None]
 
-    def certify(self, part: Part) -> None:
+    def certify(self, part: Part, corners: bool) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
         setting, now = self._setting, self._now
         problem, n = setting.problem, setting.gram.n_rows
@@ -237,18 +248,28 @@ class _Batch:
         unit = float(setting.unit[0])
         best = self.found.coef[self.active]
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
-        *candidate, better = polished(
-            kinks, duals, n, now, self._w, self._previous[1], rule
-        )
+        *candidate, better = polished(kinks, duals, n, now, self._w, self._previous[1], rule)
         self._candidate = candidate[0], candidate[1]
         self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
+        if corners and self._b.shape[1] <= MOST_CORNER:
+            *candidate, better = cornered(
+                kinks, duals, n, now, self._w, self._previous[1], rule, self._radius
+            )
+            chosen = ~now.ridge.any(axis=1)
+            self._candidate[0][chosen], self._candidate[1][chosen] = (
+                candidate[0][chosen],
+                candidate[1][chosen],
+            )
+            self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
+        factor = self._enough / np.maximum(kinks.count, 1)
+        self._radius = self._radius * np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]
         self._leave_out(done)
 
     def _leave_out(self, done: np.ndarray) -> None:
         stay = np.flatnonzero(~done)
         self._keep, self.active = stay, self.active[stay]
-        for name in ("_b", "_b0", "_w", "_v", "_moved", "_rho", "_before"):
+        for name in ("_b", "_b0", "_w", "_v", "_moved", "_rho", "_before", "_radius"):
             setattr(self, name, getattr(self, name)[stay])
         self._candidate = self._candidate[0][stay], self._candidate[1][stay]
 

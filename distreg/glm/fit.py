@@ -200,7 +200,9 @@ def _solve(
     Returns the columns, the curvature that is known, and whether the folds are approximate.
     """
     n_threads, sample, tolerance = where.runner.n_threads, where.sample, where.tolerance
-    fits = Fits(len(problem.sets), np.array(options.l1_ratios), alpha_grids(problem, nulls, options))
+    fits = Fits(
+        len(problem.sets), np.array(options.l1_ratios), alpha_grids(problem, nulls, options)
+    )
     columns = Columns(problem, fits)
     if is_wide(problem.n_features, problem.n_classes, options.l1_ratios):
         check_unpenalised(problem, fits)

@@ -91,7 +91,8 @@ def sampled_nulls(
 ) -> NullModels:
     """Where to begin the fit of null models that the mean does not determine.
 
-    Their constants are the medians of a sample (the quantiles of that loss), loss and gradient those of the sample there.
+    Their constants are the medians of a sample (the quantiles of that loss), loss and gradient
+    those of the sample there.
     """
     small = problem.restricted(weights_of(sample, len(problem.role)))
     sets = np.array([s for s in range(len(problem.sets)) if small.weight(s) > 0.0], dtype=int)

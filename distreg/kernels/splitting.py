@@ -7,7 +7,8 @@ the step 0: z is t.
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 from numba import njit
 
 from distreg.kernels.losses import QUANTILE
@@ -75,13 +76,13 @@ def advance(code, parameter, e, t, y, weight, inside, before, rho, sums):  # typ
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def duals(code, parameter, t, y, weight, inside, rho, positive, negative, at_kink):  # type: ignore[no-untyped-def]
-    """Split ``weight * slope`` of each row by its sign; mark rows that are at the kink."""
+def duals(code, parameter, t, y, weight, inside, rho, positive, negative, apart):  # type: ignore[no-untyped-def]
+    """Split ``weight * slope`` of each row by its sign; say how far z is from the kink."""
     for i in range(t.shape[0]):
         kink = y[i] if code == QUANTILE else 2.0 * y[i] - 1.0
         for j in range(t.shape[1]):
             positive[i, j] = negative[i, j] = 0.0
-            at_kink[i, j] = False
+            apart[i, j] = math.inf
             if not inside[i] or weight[i, j] == 0.0:
                 continue
             z = prox_one(code, parameter, y[i], t[i, j], weight[i, j] / rho[j])
@@ -92,7 +93,7 @@ def duals(code, parameter, t, y, weight, inside, rho, positive, negative, at_kin
                 slope = min(max(slope, -1.0), 0.0)
             else:
                 slope = min(max(slope, 0.0), 1.0)
-            at_kink[i, j] = z == kink
+            apart[i, j] = abs(z - kink)
             if slope > 0.0:
                 positive[i, j] = weight[i, j] * slope
             else:
