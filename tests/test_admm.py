@@ -85,7 +85,7 @@ def weights_l1(at: Case, rows: Any = None) -> np.ndarray:
 
 
 def check(at: Case, result: CVResult, loss: str, q: float | None, lower: Any = None) -> None:
-    """Objectives recomputed are those reported, within tol of the programme's, and the gap tells."""
+    """Objectives recomputed are those told, within tol of the programme's, and the gap is true."""
     path = result.paths[0]
     l1, unit = weights_l1(at), path.null_objective
     intercept = at.options.get("fit_intercept", True)

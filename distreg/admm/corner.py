@@ -1,7 +1,7 @@
 """The linear programme of the rows near their kink, for columns whose penalty is pure L1.
 
-Rows farther away are taken to keep their slope, and the coefficients to stay near: then what is left
-of the problem has as many rows as a few times its coefficients, and HiGHS finds its corner exactly.
+Rows farther away are taken to keep their slope, and the coefficients to stay near: then what is
+left of the problem has a few times as many rows as coefficients, and HiGHS finds its corner.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linprog
 
-from distreg.admm.dual import Strengths
+from distreg.admm.dual import Strengths, others
 from distreg.admm.rows import Duals, Kinks
 
 __all__ = ["cornered"]
@@ -26,6 +26,7 @@ def cornered(
     coef: np.ndarray,
     intercept: np.ndarray,
     balance: bool,
+    chosen: np.ndarray,
     radius: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, Duals]:
     """Points and slopes of the programmes about `coef` (R, p), `intercept` (R,).
@@ -35,9 +36,9 @@ def cornered(
     coef, intercept = coef.copy(), intercept.copy()
     better = duals.copy()
     for j, pairs in enumerate(kinks.by_column(len(coef))):
-        if not pairs.size or strengths.ridge[j].any():
+        if not pairs.size or not chosen[j]:
             continue
-        gradient = _outside(kinks, pairs, duals, j)
+        gradient = others(kinks, pairs, duals, j)
         found = _programme(
             kinks, pairs, gradient, n_rows, strengths.of(np.array([j])), coef[j],
             float(intercept[j]), balance, TRUST * float(radius[j]),
@@ -46,13 +47,6 @@ def cornered(
             coef[j], intercept[j], dual = found
             better.move(j, kinks, pairs, dual)
     return coef, intercept, better
-
-
-def _outside(kinks: Kinks, pairs: np.ndarray, duals: Duals, j: int) -> np.ndarray:
-    """Sums of the slopes of all other rows, with the features (p,) and alone."""
-    dual = kinks.dual[pairs]
-    products = duals.products[:, :, j].sum(axis=0) - kinks.features[kinks.row[pairs]].T @ dual
-    return np.append(products, duals.total[:, j].sum() - dual.sum())
 
 
 def _programme(
@@ -102,6 +96,8 @@ def _programme(
     out = np.zeros_like(coef)
     out[fitted] = answer.x[:k] - answer.x[k : 2 * k]
     slopes = -n_rows * answer.eqlin.marginals
-    return out, float(answer.x[2 * k]), np.clip(
-        slopes, weight * kinks.low[row], weight * kinks.high[row]
+    return (
+        out,
+        float(answer.x[2 * k]),
+        np.clip(slopes, weight * kinks.low[row], weight * kinks.high[row]),
     )

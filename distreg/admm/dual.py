@@ -16,14 +16,17 @@ from distreg import penalties
 from distreg.admm.rows import Duals, Kinks
 from distreg.penalties import Box
 
-__all__ = ["Strengths", "lower_bounds", "polished"]
+__all__ = ["Strengths", "lower_bounds", "others", "polished"]
 
 REACH = 10.0
 """How far from 0 an unpenalised coefficient may be, in units of what was found (and the target's):
 its part of the dual is finite only there."""
 
-MOST_UNKNOWNS = 1200
-"""Coefficients and rows of a system that is solved for one column."""
+MOST_UNKNOWNS = 600
+"""Rows near their kink of a system that is solved for one column."""
+
+MOST_SIDES = 30
+"""Systems solved for one column."""
 
 
 @dataclass(frozen=True)
@@ -106,65 +109,115 @@ def polished(
     coef: np.ndarray,
     intercept: np.ndarray,
     balance: bool,
+    chosen: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, Duals]:
-    """Points and slopes that solve the optimality conditions of the rows at the kink.
+    """Points and slopes that solve the optimality conditions of the rows near their kink.
 
-    The rows elsewhere have the slopes of their side, which hardly change. What is left is a linear
-    system in the coefficients that are not 0, the intercept, and the slopes at the kink; its
-    smallest correction is taken. Points need not be better: their values tell.
+    Farther rows keep their slopes. The conditions are linear given the sides of the rows and the
+    signs of the coefficients, which are those of the state, then those that the solution asks for.
+    Points need not be better: their values tell.
 
-    Returns coefficients (R, p), intercepts (R,) and the sums of the slopes.
+    Returns coefficients (R, p), intercepts (R,) and the sums of the slopes; as they were but for
+    the columns `chosen` (R,).
     """
     coef, intercept = coef.copy(), intercept.copy()
     better = duals.copy()
-    for j, near in enumerate(kinks.by_column(len(coef))):
-        pairs = near[kinks.exact[near]]
-        if pairs.size:
-            _solve_column(kinks, pairs, j, better, n_rows, strengths, coef, intercept, balance)
+    for j, pairs in enumerate(kinks.by_column(len(coef))):
+        if chosen[j] and 0 < pairs.size <= MOST_UNKNOWNS:
+            gradient = others(kinks, pairs, duals, j)
+            one = strengths.of(np.array([j]))
+            system = _System(kinks, pairs, gradient, n_rows, one, balance)
+            coef[j], intercept[j], dual = system.solve(coef[j], float(intercept[j]))
+            better.move(j, kinks, pairs, n_rows * dual)
     return coef, intercept, better
 
 
-def _solve_column(
-    kinks: Kinks,
-    pairs: np.ndarray,
-    j: int,
-    duals: Duals,
-    n_rows: int,
-    strengths: Strengths,
-    coef: np.ndarray,
-    intercept: np.ndarray,
-    balance: bool,
-) -> None:
-    row = kinks.row[pairs]
-    support = coef[j] != 0
-    if strengths.box is not None:
-        support &= (coef[j] > strengths.box.lower[j]) & (coef[j] < strengths.box.upper[j])
-    at = np.flatnonzero(support | ((strengths.lasso[j] == 0) & (strengths.ridge[j] == 0)))
-    k, m = at.size, pairs.size
-    if k + m > MOST_UNKNOWNS:
-        return
-    features = kinks.features[row]
+def others(kinks: Kinks, pairs: np.ndarray, duals: Duals, j: int) -> np.ndarray:
+    """Sums of the slopes of all rows but `pairs`, with the features (p,) and alone."""
     dual = kinks.dual[pairs]
-    lasso, ridge = strengths.lasso[j, at], strengths.ridge[j, at]
-    first = k + balance
-    system = np.zeros((first + m, first + m))
-    system[np.arange(k), np.arange(k)] = ridge
-    system[first:, :k] = features[:, at]
-    system[:k, first:] = features[:, at].T
-    if balance:
-        system[first:, k] = system[k, first:] = 1.0
-    right = np.empty(first + m)
-    gradient = duals.products[:, at, j].sum(axis=0) / n_rows
-    right[:k] = -gradient - ridge * coef[j, at] - lasso * np.sign(coef[j, at])
-    if balance:
-        right[k] = -duals.total[:, j].sum() / n_rows
-    right[first:] = kinks.level[row] - features @ coef[j] - intercept[j]
-    change = np.linalg.lstsq(system, right, rcond=1e-12)[0]
-    coef[j, at] += change[:k]
-    if strengths.box is not None:
-        coef[j] = np.clip(coef[j], strengths.box.lower[j], strengths.box.upper[j])
-    if balance:
-        intercept[j] += change[k]
-    weight = kinks.weight[pairs]
-    new = np.clip(dual + n_rows * change[first:], weight * kinks.low[row], weight * kinks.high[row])
-    duals.move(j, kinks, pairs, new)
+    products = duals.products[:, :, j].sum(axis=0) - kinks.features[kinks.row[pairs]].T @ dual
+    return np.append(products, duals.total[:, j].sum() - dual.sum())
+
+
+class _System:
+    """The optimality conditions of one column, by the rows near their kink.
+
+    Every such row is below, at or above its kink (-1, 0, 1), every coefficient negative, 0 or
+    positive; the others' slopes are fixed.
+    """
+
+    def __init__(
+        self,
+        kinks: Kinks,
+        pairs: np.ndarray,
+        gradient: np.ndarray,
+        n_rows: int,
+        strengths: Strengths,
+        balance: bool,
+    ) -> None:
+        row, weight = kinks.row[pairs], kinks.weight[pairs] / n_rows
+        self._features, self._level = kinks.features[row], kinks.level[row]
+        self._low, self._high = weight * kinks.low[row], weight * kinks.high[row]
+        self._gradient, self._balance = gradient / n_rows, balance
+        self._lasso, self._ridge = strengths.lasso[0], strengths.ridge[0]
+        self._free = (self._lasso == 0) & (self._ridge == 0)
+        self._box = strengths.box
+        self._dual = kinks.dual[pairs] / n_rows
+        side = np.where(self._dual > 0.5 * (self._low + self._high), 1, -1)
+        self._side = np.where(kinks.exact[pairs], 0, side)
+
+    def solve(self, coef: np.ndarray, intercept: float) -> tuple[np.ndarray, float, np.ndarray]:
+        """Coefficients, intercept and weighted slopes after some changes of sides (Newton steps).
+
+        Starts from the signs of `coef` and the sides that the rows have.
+        """
+        sign = np.sign(coef)
+        for _ in range(MOST_SIDES):
+            coef, intercept = self._step(coef, intercept, sign)
+            beyond = self._features @ coef + intercept - self._level
+            at = self._side == 0
+            side = np.where(at, 0, np.where(beyond * self._side < 0.0, 0, self._side))
+            side = np.where(at & (self._dual > self._high), 1, side)
+            side = np.where(at & (self._dual < self._low), -1, side)
+            self._dual = np.clip(self._dual, self._low, self._high)
+            pull = -self._gradient[:-1] - self._features.T @ self._dual
+            wanted = np.where(np.abs(pull) > self._lasso * (1.0 + 1e-12), np.sign(pull), 0.0)
+            new = np.where(sign != 0, np.where(coef * sign < 0.0, 0.0, sign), wanted)
+            coef = np.where((new == 0) & ~self._free, 0.0, coef)
+            if np.array_equal(side, self._side) and np.array_equal(new, sign):
+                break
+            self._side, sign = side, new
+        return coef, intercept, self._dual
+
+    def _step(
+        self, coef: np.ndarray, intercept: float, sign: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """The smallest change that solves the linear equations of these sides and signs."""
+        moving = (sign != 0) | self._free
+        if self._box is not None:
+            inside = (coef > self._box.lower[0]) & (coef < self._box.upper[0])
+            moving &= inside
+        at, rows = np.flatnonzero(moving), np.flatnonzero(self._side == 0)
+        self._dual = np.where(self._side > 0, self._high, self._dual)
+        self._dual = np.where(self._side < 0, self._low, self._dual)
+        k, m = at.size, rows.size
+        first = k + self._balance
+        system, right = np.zeros((first + m, first + m)), np.zeros(first + m)
+        system[np.arange(k), np.arange(k)] = self._ridge[at]
+        system[first:, :k] = self._features[np.ix_(rows, at)]
+        system[:k, first:] = system[first:, :k].T
+        gradient = self._gradient.copy()
+        gradient[:-1] += self._features.T @ self._dual
+        gradient[-1] += self._dual.sum()
+        right[:k] = -gradient[at] - self._ridge[at] * coef[at] - self._lasso[at] * sign[at]
+        if self._balance:
+            system[first:, k] = system[k, first:] = 1.0
+            right[k] = -gradient[-1]
+        right[first:] = self._level[rows] - self._features[rows] @ coef - intercept
+        change = np.linalg.lstsq(system, right, rcond=1e-13)[0]
+        coef = coef.copy()
+        coef[at] += change[:k]
+        if self._box is not None:
+            coef = np.clip(coef, self._box.lower[0], self._box.upper[0])
+        self._dual[rows] += change[first:]
+        return coef, intercept + (float(change[k]) if self._balance else 0.0)

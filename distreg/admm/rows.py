@@ -255,8 +255,9 @@ def _duals(
     halves = np.empty((2, *t.shape))
     apart = np.empty(t.shape)
     splitting.duals(
-        loss.code, loss.parameter, t, block.y, weight, inside, orders.rho, *halves, apart
-    )
+        loss.code, loss.parameter, t, block.y, weight, inside, orders.rho,
+        halves[0], halves[1], apart,
+    )  # fmt: skip
     level = block.y if loss.name == "quantile" else 2.0 * block.y - 1.0
     if block.offset is not None:
         level = level - block.offset
@@ -282,10 +283,7 @@ def _kinks(
     crowded = count > MOST_KINKS * (orders.frame.origin.size + 1)
     rows, columns = np.nonzero(near & ~crowded)
     chosen, place = np.unique(rows, return_inverse=True)
-    if loss.name == "quantile":
-        low = np.full(chosen.size, -loss.parameter)
-    else:
-        low = -block.y[chosen]
+    low = -block.y[chosen] if loss.name == "hinge" else np.full(chosen.size, -loss.parameter)
     return Kinks(
         features=orders.frame.rows(block, chosen),
         level=level[chosen],

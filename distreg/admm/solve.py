@@ -17,7 +17,7 @@ from distreg import penalties
 from distreg.admm.corner import cornered
 from distreg.admm.dual import Strengths, lower_bounds, polished
 from distreg.admm.frame import Frame, Gram
-from distreg.admm.rows import Orders, Part, round_of
+from distreg.admm.rows import Duals, Kinks, Orders, Part, round_of
 from distreg.glm.columns import Scores
 from distreg.glm.problem import Problem
 from distreg.kernels.rows import RowSums
@@ -137,7 +137,7 @@ def solve(
             part = rounds.run(round_of(batch.orders(check), setting.cells))
             batch.advance(part)
             if check:
-                batch.certify(part, corners=k >= CORNER_EVERY and k % CORNER_EVERY == 0)
+                batch.certify(part, k)
                 if batch.active.size == 0:
                     break
             elif k <= ADAPTED_ROUNDS and k % CHECK_EVERY == CHECK_EVERY // 2:
@@ -233,12 +233,13 @@ class _Batch:
         self._rho = self._rho * factor
         self._v /= factor[:, None]
 
-    def certify(self, part: Part, corners: bool) -> None:
+    def certify(self, part: Part, k: int) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
         setting, now = self._setting, self._now
         problem, n = setting.problem, setting.gram.n_rows
         duals, kinks = part.duals, part.kinks
-        assert duals is not None and kinks is not None
+        assert duals is not None
+        assert kinks is not None
         sets = self._sets[self.active]
         weight = np.array([problem.weight(s) for s in range(len(problem.sets))])[sets]
         evaluated = (self._w, self._previous[1]), self._candidate
@@ -248,23 +249,27 @@ class _Batch:
         unit = float(setting.unit[0])
         best = self.found.coef[self.active]
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
-        *candidate, better = polished(kinks, duals, n, now, self._w, self._previous[1], rule)
-        self._candidate = candidate[0], candidate[1]
-        self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
-        if corners and self._b.shape[1] <= MOST_CORNER:
-            *candidate, better = cornered(
-                kinks, duals, n, now, self._w, self._previous[1], rule, self._radius
-            )
-            chosen = ~now.ridge.any(axis=1)
-            self._candidate[0][chosen], self._candidate[1][chosen] = (
-                candidate[0][chosen],
-                candidate[1][chosen],
-            )
-            self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
+        if k % CHECK_EVERY == 0:
+            self._improve(duals, kinks, k % CORNER_EVERY == 0)
         factor = self._enough / np.maximum(kinks.count, 1)
         self._radius = self._radius * np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]
         self._leave_out(done)
+
+    def _improve(self, duals: Duals, kinks: Kinks, corners: bool) -> None:
+        """Better points, which the next round evaluates, and better bounds."""
+        now, n, rule = self._now, self._setting.gram.n_rows, self._setting.problem.fit_intercept
+        linear = ~now.ridge.any(axis=1) & (self._b.shape[1] <= MOST_CORNER)
+        at = kinks, duals, n, now, self._w, self._previous[1], rule
+        found = [polished(*at, ~linear)]
+        if corners:
+            found.append(cornered(*at, linear, self._radius))
+        self._candidate = self._w.copy(), self._previous[1].copy()
+        best, unit = self.found.coef[self.active], float(self._setting.unit[0])
+        for (coef, intercept, better), chosen in zip(found, (~linear, linear), strict=False):
+            self._candidate[0][chosen] = coef[chosen]
+            self._candidate[1][chosen] = intercept[chosen]
+            self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
 
     def _leave_out(self, done: np.ndarray) -> None:
         stay = np.flatnonzero(~done)
