@@ -25,8 +25,11 @@ its part of the dual is finite only there."""
 MOST_UNKNOWNS = 600
 """Rows near their kink of a system that is solved for one column."""
 
-MOST_SIDES = 30
+MOST_SIDES = 100
 """Systems solved for one column."""
+
+PATIENCE = 4
+"""Steps that change all sides at once without fewer being wrong, before one changes at a time."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +170,11 @@ class _System:
         self._side = np.where(kinks.exact[pairs], 0, side)
 
     def solve(self, coef: np.ndarray, intercept: float) -> tuple[np.ndarray, float, np.ndarray]:
-        """Coefficients, intercept and weighted slopes after some changes of sides (Newton steps).
+        """Coefficients, intercept and weighted slopes after changes of sides (block principal pivoting).
 
         Starts from the signs of `coef` and the sides that the rows have.
         """
-        sign = np.sign(coef)
+        sign, fewest, patience = np.sign(coef), np.iinfo(np.int64).max, PATIENCE
         for _ in range(MOST_SIDES):
             coef, intercept = self._step(coef, intercept, sign)
             beyond = self._features @ coef + intercept - self._level
@@ -183,11 +186,29 @@ class _System:
             pull = -self._gradient[:-1] - self._features.T @ self._dual
             wanted = np.where(np.abs(pull) > self._lasso * (1.0 + 1e-12), np.sign(pull), 0.0)
             new = np.where(sign != 0, np.where(coef * sign < 0.0, 0.0, sign), wanted)
-            coef = np.where((new == 0) & ~self._free, 0.0, coef)
-            if np.array_equal(side, self._side) and np.array_equal(new, sign):
+            changed = np.flatnonzero(np.append(side != self._side, new != sign))
+            if changed.size == 0:
                 break
+            if changed.size < fewest:
+                fewest, patience = changed.size, PATIENCE
+            patience -= 1
+            if patience < 0:  # all at once go round in circles
+                last, m = changed[-1], side.size
+                one = np.zeros(m + new.size, dtype=bool)
+                one[last] = True
+                side, new = np.where(one[:m], side, self._side), np.where(one[m:], new, sign)
+            coef = np.where((new == 0) & ~self._free, 0.0, coef)
             self._side, sign = side, new
         return coef, intercept, self._dual
+
+    def _trim(self, most: int) -> None:
+        """Leave as many rows at their kinks as there are unknowns: those farthest from a side."""
+        rows = np.flatnonzero(self._side == 0)
+        above = (self._dual - self._low)[rows] / (self._high - self._low)[rows]
+        order = rows[np.argsort(-np.minimum(above, 1.0 - above), kind="stable")]
+        centre = 0.5 * (self._low + self._high)
+        for i in order[most:]:
+            self._side[i] = 1 if self._dual[i] > centre[i] else -1
 
     def _step(
         self, coef: np.ndarray, intercept: float, sign: np.ndarray
@@ -197,7 +218,9 @@ class _System:
         if self._box is not None:
             inside = (coef > self._box.lower[0]) & (coef < self._box.upper[0])
             moving &= inside
-        at, rows = np.flatnonzero(moving), np.flatnonzero(self._side == 0)
+        at = np.flatnonzero(moving)
+        self._trim(at.size + self._balance)
+        rows = np.flatnonzero(self._side == 0)
         self._dual = np.where(self._side > 0, self._high, self._dual)
         self._dual = np.where(self._side < 0, self._low, self._dual)
         k, m = at.size, rows.size

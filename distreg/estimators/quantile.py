@@ -106,6 +106,10 @@ class QuantileRegressorCV(CrossValidated, _Quantile):
     {path_glm}
     """
 
+    # rounds know no relatives of the penalty
+    relax = None
+    adaptive = None
+
     def __init__(
         self,
         quantile: float = 0.5,
