@@ -113,6 +113,7 @@ def polished(
     intercept: np.ndarray,
     balance: bool,
     chosen: np.ndarray,
+    trial: int,
 ) -> tuple[np.ndarray, np.ndarray, Duals]:
     """Points and slopes that solve the optimality conditions of the rows near their kink.
 
@@ -129,7 +130,7 @@ def polished(
         if chosen[j] and 0 < pairs.size <= MOST_UNKNOWNS:
             gradient = others(kinks, pairs, duals, j)
             one = strengths.of(np.array([j]))
-            system = _System(kinks, pairs, gradient, n_rows, one, balance)
+            system = _System(kinks, pairs, gradient, n_rows, one, balance, trial)
             coef[j], intercept[j], dual = system.solve(coef[j], float(intercept[j]))
             better.move(j, kinks, pairs, n_rows * dual)
     return coef, intercept, better
@@ -157,7 +158,11 @@ class _System:
         n_rows: int,
         strengths: Strengths,
         balance: bool,
+        trial: int,
     ) -> None:
+        # a choice of rows that led to nothing is not to be made again
+        rng = np.random.default_rng(trial)
+        self._doubt = rng.uniform(0.5, 1.0, pairs.size) if trial % 2 else np.ones(pairs.size)
         row, weight = kinks.row[pairs], kinks.weight[pairs] / n_rows
         self._features, self._level = kinks.features[row], kinks.level[row]
         self._low, self._high = weight * kinks.low[row], weight * kinks.high[row]
@@ -170,7 +175,7 @@ class _System:
         self._side = np.where(kinks.exact[pairs], 0, side)
 
     def solve(self, coef: np.ndarray, intercept: float) -> tuple[np.ndarray, float, np.ndarray]:
-        """Coefficients, intercept and weighted slopes after changes of sides (block principal pivoting).
+        """Coefficients, intercept and weighted slopes, by block principal pivoting.
 
         Starts from the signs of `coef` and the sides that the rows have.
         """
@@ -205,7 +210,7 @@ class _System:
         """Leave as many rows at their kinks as there are unknowns: those farthest from a side."""
         rows = np.flatnonzero(self._side == 0)
         above = (self._dual - self._low)[rows] / (self._high - self._low)[rows]
-        order = rows[np.argsort(-np.minimum(above, 1.0 - above), kind="stable")]
+        order = rows[np.argsort(-self._doubt[rows] * np.minimum(above, 1.0 - above), kind="stable")]
         centre = 0.5 * (self._low + self._high)
         for i in order[most:]:
             self._side[i] = 1 if self._dual[i] > centre[i] else -1

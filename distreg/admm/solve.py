@@ -250,19 +250,19 @@ class _Batch:
         best = self.found.coef[self.active]
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
         if k % CHECK_EVERY == 0:
-            self._improve(duals, kinks, k % CORNER_EVERY == 0)
+            self._improve(duals, kinks, k)
         factor = self._enough / np.maximum(kinks.count, 1)
         self._radius = self._radius * np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]
         self._leave_out(done)
 
-    def _improve(self, duals: Duals, kinks: Kinks, corners: bool) -> None:
+    def _improve(self, duals: Duals, kinks: Kinks, k: int) -> None:
         """Better points, which the next round evaluates, and better bounds."""
         now, n, rule = self._now, self._setting.gram.n_rows, self._setting.problem.fit_intercept
         linear = ~now.ridge.any(axis=1) & (self._b.shape[1] <= MOST_CORNER)
         at = kinks, duals, n, now, self._w, self._previous[1], rule
-        found = [polished(*at, ~linear)]
-        if corners:
+        found = [polished(*at, ~linear, k // CHECK_EVERY)]
+        if k % CORNER_EVERY == 0:
             found.append(cornered(*at, linear, self._radius))
         self._candidate = self._w.copy(), self._previous[1].copy()
         best, unit = self.found.coef[self.active], float(self._setting.unit[0])
