@@ -151,7 +151,7 @@ def test_folds_are_fits_of_their_rows(loss: str, q: float | None, monkeypatch: A
     """Every fold's error is that of its training rows fitted alone; batches go along the path."""
     n, n_folds = 120, 3
     at = case(loss, n=n, standardize=True)
-    rule = {"loss": loss, "loss_parameter": q, "l1_ratios": (0.5,), "alphas": [0.2, 0.05, 0.02]}
+    rule = {"loss": loss, "loss_parameter": q, "l1_ratios": (1.0,), "alphas": [0.2, 0.05, 0.02]}
     monkeypatch.setattr(crossval, "STATE_BYTES", n * (n_folds + 1) * 8 * 2)
     result = fit(at, KFold(n_folds), cuts=(50,), **rule)
     assert result.converged
