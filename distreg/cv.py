@@ -42,7 +42,8 @@ def cross_validate(
 ) -> CVResult:
     """Fit every fold, l1_ratio and alpha, and score the held-out rows.
 
-    The squared loss needs one pass, other losses a handful (`distreg.glm`).
+    The squared loss needs one pass, smooth losses a handful (`distreg.glm`), those with a kink some
+    tens or hundreds (`distreg.admm`).
 
     Parameters
     ----------
@@ -65,9 +66,11 @@ def cross_validate(
         If the data hold NaN or infinity, or a training set has no weight.
     """
     check_options(options, dataset.n_features)
-    if not get_loss(options.loss).smooth:
-        raise InputError(f"loss={options.loss!r} cannot be fitted yet")
     runner.cost.n_scans += dataset.n_scans
+    if not get_loss(options.loss).smooth:
+        from distreg.admm.crossval import cross_validate_admm
+
+        return cross_validate_admm(dataset, cells, options, runner)
     if options.loss != "squared":
         from distreg.glm.crossval import cross_validate_glm
 

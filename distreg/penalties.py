@@ -40,6 +40,10 @@ class Box:
         """Bounds of some of the features."""
         return Box(self.lower[..., chosen], self.upper[..., chosen])
 
+    def only_columns(self, chosen: np.ndarray) -> Box:
+        """Bounds of some of the columns of (R, p) bounds."""
+        return Box(self.lower[chosen], self.upper[chosen])
+
     def clip(self, coef: np.ndarray) -> np.ndarray:
         """The nearest coefficients inside."""
         return np.asarray(np.clip(coef, self.lower, self.upper))

@@ -31,13 +31,16 @@ def fit(  # noqa: PLR0913 - the flags of the command
         Text,
         typer.Option(
             metavar="LOSS",
-            help="squared, logistic, multinomial, poisson, squared_hinge or huber "
-            "(default: squared).",
+            help="squared, logistic, multinomial, poisson, squared_hinge, hinge, huber or "
+            "quantile (default: squared).",
         ),
     ] = None,
     delta: Annotated[
         Text,
         typer.Option(metavar="NUMBER", help="Where --loss huber becomes linear (default: 1.35)."),
+    ] = None,
+    quantile: Annotated[
+        Text, typer.Option(metavar="NUMBER", help="Which one, for --loss quantile (default: 0.5).")
     ] = None,
     penalty: Annotated[
         Text, typer.Option(metavar="LIST", help="Any of l1,l2,elasticnet (default: all).")
@@ -88,6 +91,7 @@ def fit(  # noqa: PLR0913 - the flags of the command
             ("target", "data.target"): target,
             ("loss", "model.loss"): loss,
             ("delta", "model.delta"): delta,
+            ("quantile", "model.quantile"): quantile,
             ("cv", "model.cv"): cv,
             ("test", "test.fraction"): test,
             ("selection", "model.selection"): selection,

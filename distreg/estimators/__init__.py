@@ -8,6 +8,7 @@ from distreg.estimators.linear import ElasticNet, Lasso, Ridge
 from distreg.estimators.linear_cv import ElasticNetCV, LassoCV, RidgeCV
 from distreg.estimators.logistic import LogisticRegression, LogisticRegressionCV
 from distreg.estimators.poisson import PoissonRegressor, PoissonRegressorCV
+from distreg.estimators.quantile import QuantileRegressor, QuantileRegressorCV
 from distreg.estimators.stability import StabilitySelection
 from distreg.estimators.svc import LinearSVC, LinearSVCCV
 
@@ -25,6 +26,8 @@ __all__ = [
     "LogisticRegressionCV",
     "PoissonRegressor",
     "PoissonRegressorCV",
+    "QuantileRegressor",
+    "QuantileRegressorCV",
     "Ridge",
     "RidgeCV",
     "StabilitySelection",

@@ -134,6 +134,16 @@ tol : float
 max_passes : int, optional
     Most passes over the data; default 100.
 {VERBOSE}""",
+    "common_kinked": f"""\
+{PENALTY}
+solver : {{"auto", "admm"}}
+    The loss has kinks: alternating directions, for all folds, l1_ratios and alphas in the same
+    passes over the data.
+tol : float
+    Tolerance on the dual gap, relative to the objective of the model without features.
+max_passes : int, optional
+    Most passes over the data; default 1000.
+{VERBOSE}""",
     "class_weight": """\
 class_weight : dict, "balanced" or None
     Multiplies the weights of the rows of a class: a dict of labels and factors (1 for a label that

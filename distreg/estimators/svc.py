@@ -1,35 +1,54 @@
-"""LinearSVC and LinearSVCCV: the squared hinge loss of two classes."""
+"""LinearSVC and LinearSVCCV: the squared hinge and the hinge loss of two classes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from distreg.data.dataset import Dataset
+from distreg.estimators import checks
 from distreg.estimators.classifier import Classifier, ClassifierSearch
 from distreg.estimators.docs import documented
 from distreg.estimators.single import Single
+from distreg.exceptions import InputError
 
 __all__ = ["LinearSVC", "LinearSVCCV"]
 
 
-class _SquaredHinge(Classifier):
-    """Squared hinge loss of two classes."""
+class _Hinge(Classifier):
+    """Squared hinge or hinge loss of two classes."""
+
+    loss: str
 
     _BINARY = True
+    _SOLVERS = ("auto", "newton", "admm")
+
+    def _check_compatible(self) -> None:
+        super()._check_compatible()
+        checks.choice("loss", self.loss, ("squared_hinge", "hinge"))
+        if self.loss == "hinge" and self.solver == "newton":
+            raise InputError(
+                "solver='newton' cannot see the kink of loss='hinge'; use solver='auto'"
+            )
+        if self.loss != "hinge" and self.solver == "admm":
+            raise InputError(
+                f"solver='admm' is for loss='hinge'; loss={self.loss!r} has no kink, and Newton "
+                "steps take fewer passes: use solver='auto'"
+            )
 
     def _loss(self, dataset: Dataset) -> str:
-        return "squared_hinge"
+        return self.loss
 
 
 @documented
-class LinearSVC(Single, _SquaredHinge):
-    """Linear support vector classifier of two classes, with squared hinge loss.
+class LinearSVC(Single, _Hinge):
+    """Linear support vector classifier of two classes, with squared hinge or hinge loss.
 
     Minimises ``sum_i s_i max(0, 1 - z_i (b + x_i'w))^2 / (2 sum_i s_i) + alpha (l1_ratio ||w||_1 +
     (1 - l1_ratio)/2 ||w||_2^2)`` with the weights s of the rows, and z = 1 for the second class, -1
-    for the first. scikit-learn's LinearSVC has the sum in the place of the mean and penalises the
-    intercept: without one, its ``C`` is ``1 / (2 n_samples alpha)``. For more than two classes use
-    `LogisticRegression`.
+    for the first; with ``loss="hinge"`` the mean of ``max(0, 1 - z_i (b + x_i'w))`` in its place.
+    scikit-learn's LinearSVC has the sum in the place of the mean and penalises the intercept:
+    without one, its ``C`` is ``1 / (2 n_samples alpha)``, ``1 / (n_samples alpha)`` for the hinge.
+    For more than two classes use `LogisticRegression`.
 
     Parameters
     ----------
@@ -37,6 +56,8 @@ class LinearSVC(Single, _SquaredHinge):
         Strength of the penalty; 0 is none.
     l1_ratio : float
         Share of the L1 penalty: 0 is L2 (the default, as in scikit-learn), 1 is L1.
+    loss : {"squared_hinge", "hinge"}
+        The hinge has a kink, which takes the solver "admm" and more passes.
     {class_weight}
     {common_glm}
 
@@ -50,6 +71,7 @@ class LinearSVC(Single, _SquaredHinge):
         alpha: float = 1.0,
         *,
         l1_ratio: float = 0.0,
+        loss: str = "squared_hinge",
         class_weight: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
@@ -65,6 +87,7 @@ class LinearSVC(Single, _SquaredHinge):
     ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
+        self.loss = loss
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.standardize = standardize
@@ -80,16 +103,19 @@ class LinearSVC(Single, _SquaredHinge):
 
 
 @documented
-class LinearSVCCV(ClassifierSearch, _SquaredHinge):
+class LinearSVCCV(ClassifierSearch, _Hinge):
     """Linear support vector classifier whose alpha and l1_ratio are chosen by cross-validation.
 
-    The objective is that of `LinearSVC`; the held-out error is the mean of the squared hinges.
+    The objective is that of `LinearSVC`; the held-out error is the deviance: the mean of the
+    squared hinges, or twice the mean of the hinges.
 
     Parameters
     ----------
     l1_ratio : float or sequence of float
         Share of the L1 penalty, one value or several to choose from.
     {grid_classes}
+    loss : {"squared_hinge", "hinge"}
+        The hinge has a kink, which takes the solver "admm" and more passes.
     {class_weight}
     {common_glm}
 
@@ -110,6 +136,7 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         selection: str = "min",
         relax: Any = None,
         adaptive: float | None = None,
+        loss: str = "squared_hinge",
         class_weight: Any = None,
         fit_intercept: bool = True,
         standardize: bool = False,
@@ -133,6 +160,7 @@ class LinearSVCCV(ClassifierSearch, _SquaredHinge):
         self.selection = selection
         self.relax = relax
         self.adaptive = adaptive
+        self.loss = loss
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.standardize = standardize

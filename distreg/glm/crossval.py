@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
     from distreg.data.folds import Cells
 
-__all__ = ["cross_validate_glm"]
+__all__ = ["as_result", "cross_validate_glm"]
 
 
 def cross_validate_glm(
@@ -35,14 +35,36 @@ def cross_validate_glm(
     loss = get_loss(options.loss, options.loss_parameter)
     with single_threaded_blas():
         fitted = fit_columns(dataset, cells, loss, options, runner)
+    since = start + runner.cost.pass_seconds - before
+    return as_result(fitted, dataset, cells, options, runner, since, options.kkt_tolerance)
+
+
+def as_result(
+    fitted: Fitted,
+    dataset: Dataset,
+    cells: Cells,
+    options: PathOptions,
+    runner: PassRunner,
+    since: float,
+    kkt_tolerance: float,
+) -> CVResult:
+    """Columns as a result.
+
+    Parameters
+    ----------
+    since : float
+        When the computations between the passes would have begun in one piece.
+    kkt_tolerance : float
+        What the violations are asked to be within.
+    """
+    loss = fitted.problem.loss
     problem, summary, fits = fitted.problem, fitted.summary, fitted.columns.fits
     views = _views(fitted, options)
     with single_threaded_blas():
         paths = _paths(views, runner.n_threads)
     folds = [_fold(views, cells.held_out[s - 1], s) for s in range(1, fits.n_sets)]
     full = problem.sets[0].summary
-    spent = time.perf_counter() - start - (runner.cost.pass_seconds - before)
-    runner.cost.path_seconds += spent
+    runner.cost.path_seconds += time.perf_counter() - since
     unit = fitted.nulls.unit
     violation = np.stack([_grid(view.fitted, "violation")[1:, view.row] for view in views], axis=1)
     violation /= np.where(unit > 0, unit, 1.0)[1:, None, None]
@@ -66,7 +88,7 @@ def cross_validate_glm(
         loss=loss.name,
         loss_parameter=loss.parameter if loss.parameter_name else None,
         classes=dataset.classes,
-        kkt_tolerance=options.kkt_tolerance,
+        kkt_tolerance=kkt_tolerance,
         approximate=fitted.approximate,
         fold_kkt_violation=violation.max(axis=0) if len(folds) else np.full((1, 1), np.nan),
     )
@@ -207,7 +229,7 @@ def _test_scores(fitted: Fitted, cells: np.ndarray) -> dict[str, np.ndarray]:
     if loss.target == "count":
         return {"deviance": deviance, "d2": explained}
     accuracy = scores.correct.reshape(shape)[0] / weight
-    if loss.name == "squared_hinge":
-        return {"squared_hinge": deviance / 2.0, "accuracy": accuracy}
+    if loss.name in ("squared_hinge", "hinge"):
+        return {loss.name: deviance / 2.0, "accuracy": accuracy}
     brier = scores.brier.reshape(shape)[0] / weight
     return {"log_loss": deviance / 2.0, "accuracy": accuracy, "brier": brier, "d2": explained}

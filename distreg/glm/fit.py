@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
     from distreg.data.folds import Cells
 
-__all__ = ["Fitted", "fit_columns"]
+__all__ = ["Fitted", "alpha_grids", "check_target", "fit_columns", "sample_size"]
 
 SAMPLE_ROWS_PER_FEATURE = 20
 SAMPLE_BYTES = 64_000_000
@@ -113,7 +113,7 @@ def fit_columns(
     )
     summary = runner.run(reduction, dataset)
     problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)
-    _check_target(problem)
+    check_target(problem)
 
     def by_pass(request: Request) -> Evaluation:
         return runner.run(evaluation(dataset, cells, request), dataset)
@@ -221,7 +221,9 @@ def _solve(
     Returns the columns, the curvature that is known, and whether the folds are approximate.
     """
     n_threads, sample, tolerance = where.runner.n_threads, where.sample, where.tolerance
-    fits = Fits(len(problem.sets), np.array(options.l1_ratios), _grids(problem, nulls, options))
+    fits = Fits(
+        len(problem.sets), np.array(options.l1_ratios), alpha_grids(problem, nulls, options)
+    )
     columns = Columns(problem, fits)
     if is_wide(problem.n_features, problem.n_classes, options.l1_ratios):
         check_unpenalised(problem, fits)
@@ -252,7 +254,7 @@ def sample_size(dataset: Dataset, n_classes: int) -> int:
     return int(min(max(SAMPLE_ROWS_PER_FEATURE * p * n_classes, 2000), max(most, 1)))
 
 
-def _check_target(problem: Problem) -> None:
+def check_target(problem: Problem) -> None:
     """Refuse a target from which nothing can be learned."""
     target, kind = problem.sets[0].summary.target, problem.loss.target
     if kind == "count":
@@ -273,7 +275,8 @@ def _check_target(problem: Problem) -> None:
         )
 
 
-def _grids(problem: Problem, nulls: NullModels, options: PathOptions) -> np.ndarray:
+def alpha_grids(problem: Problem, nulls: NullModels, options: PathOptions) -> np.ndarray:
+    """The given alphas, or those from the null model of the full data, (L, A)."""
     if options.alphas is not None:
         return np.array(as_grids(options))
     rule = options.n_alphas, options.alpha_min_ratio

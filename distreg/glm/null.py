@@ -15,6 +15,7 @@ from distreg.summary import Sample
 __all__ = [
     "NullModels",
     "alpha_grid",
+    "kinked_nulls",
     "null_curvature",
     "null_models",
     "nulls_of",
@@ -90,19 +91,21 @@ def sampled_nulls(
 ) -> NullModels:
     """Where to begin the fit of null models that the mean does not determine.
 
-    Their constants are the medians of a sample, loss and gradient those of the sample there.
+    Their constants are the medians of a sample (the quantiles of that loss), loss and gradient
+    those of the sample there.
     """
     small = problem.restricted(weights_of(sample, len(problem.role)))
     sets = np.array([s for s in range(len(problem.sets)) if small.weight(s) > 0.0], dtype=int)
     if sets.size == 0:
         return nulls
-    intercept, block = nulls.intercept.copy(), sample.block
+    intercept, block, loss = nulls.intercept.copy(), sample.block, problem.loss
     if problem.fit_intercept:
         level = block.y if block.offset is None else block.y - block.offset
         weight = np.ones(block.n_rows) if block.weight is None else block.weight
         for s in sets:
             rows = problem.sets[s].cells[sample.cells] & (weight > 0.0)
-            intercept[s] = _median(level[rows], weight[rows])
+            share = loss.parameter if loss.name == "quantile" else 0.5
+            intercept[s] = _quantile(level[rows], weight[rows], share)
     none, every = np.empty(0, dtype=np.int64), np.arange(problem.n_features)
     no_cell = np.full(len(problem.role), -1)
     at = nulls.coef[sets], intercept[sets]
@@ -114,11 +117,33 @@ def sampled_nulls(
     return nulls_of(problem, intercept, found.grad[like], found.loss[like], nulls.coef)
 
 
-def _median(values: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted median, one of the values."""
+def kinked_nulls(problem: Problem, sample: Sample, n_threads: int) -> NullModels:
+    """Null models of the losses with a kink, without unpenalised features and offset.
+
+    They are the unit of gaps and say where a grid begins, so those of the quantile loss are taken
+    from a sample (all rows, when there are few). The hinge loss has the larger class at its kink,
+    with slopes that balance those of the other class.
+    """
+    nulls = null_models(problem)
+    if problem.loss.null_eta is None:
+        return sampled_nulls(problem, nulls, sample, n_threads)
+    if not problem.fit_intercept:
+        return nulls
+    grads = []
+    for training in problem.sets:
+        of = training.summary
+        share = float(of.target[0])
+        slope = 1.0 / max(share, 1.0 - share)
+        grads.append(np.where(of.usable, slope * of.cross[:, 0] / of.scale, 0.0))
+    intercept = np.where(nulls.intercept == 0.0, 1.0, nulls.intercept)
+    return nulls_of(problem, intercept, np.array(grads), nulls.loss)
+
+
+def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
+    """Weighted quantile, one of the values."""
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weight[order])
-    return float(values[order[np.searchsorted(total, 0.5 * total[-1])]])
+    return float(values[order[np.searchsorted(total, share * total[-1])]])
 
 
 def nulls_of(

@@ -133,10 +133,18 @@ class CVConfig(_Section):
 class ModelConfig(_Section):
     """Which models are fitted, over which penalties, and how one is chosen."""
 
-    loss: Literal["squared", "logistic", "multinomial", "poisson", "squared_hinge", "huber"] = (
-        "squared"
-    )
+    loss: Literal[
+        "squared",
+        "logistic",
+        "multinomial",
+        "poisson",
+        "squared_hinge",
+        "hinge",
+        "huber",
+        "quantile",
+    ] = "squared"
     delta: Positive | None = None
+    quantile: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     penalties: Annotated[
         tuple[Literal["l1", "l2", "elasticnet"], ...],
         BeforeValidator(_as_tuple),
@@ -224,17 +232,19 @@ class ModelConfig(_Section):
 
     @model_validator(mode="after")
     def _loss_parameter(self) -> Self:
-        if self.delta is not None and self.loss != "huber":
-            raise ValueError(
-                f"delta: {self.delta} has no meaning with loss: {self.loss}; remove it, or choose "
-                "loss: huber"
-            )
+        for name, loss in (("delta", "huber"), ("quantile", "quantile")):
+            value = getattr(self, name)
+            if value is not None and self.loss != loss:
+                raise ValueError(
+                    f"{name}: {value} has no meaning with loss: {self.loss}; remove it, or choose "
+                    f"loss: {loss}"
+                )
         return self
 
     @property
     def loss_parameter(self) -> float | None:
         """Parameter of the loss, None for its default or if it has none."""
-        return self.delta
+        return self.quantile if self.loss == "quantile" else self.delta
 
     @property
     def parameter(self) -> dict[str, float]:

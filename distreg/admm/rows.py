@@ -1,0 +1,319 @@
+"""One round: the step of every row in every column and, when asked for, what certifies columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distreg.admm.frame import Frame
+from distreg.data.block import Block, Group
+from distreg.kernels import splitting
+from distreg.kernels.rows import TRAIN, RowSums, residual_rows
+from distreg.losses import Loss
+from distreg.rounds import Round
+
+if TYPE_CHECKING:
+    from distreg.data.folds import Cells
+
+__all__ = ["Duals", "Kinks", "Orders", "Part", "round_of"]
+
+MOST_KINKS = 4
+"""Rows near a kink that a group returns for a column, in units of the features and one."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a round does. R columns of ascending training sets, p features.
+
+    Attributes
+    ----------
+    loss : Loss
+    frame : Frame
+    role : (n_cells, S) int8 array
+        What the rows of a cell are to each training set.
+    sets : (R,) int array
+        Training set of each column.
+    unit : (S,) array
+        Rows in all over the weight of each training set.
+    coef, intercept : (p, R), (R,) arrays
+    before, rho : (R,) arrays
+        Penalty of the last round, for which the states were made, and of this one.
+    keep : (R,) int array
+        Places of the columns among those of the last round.
+    points : sequence of ((p, R), (R,)) pairs
+        Where to evaluate the losses; with any, the duals are summed, too.
+    radius : (R,) array
+        Rows whose z is so near to the kink are returned when points are evaluated.
+    """
+
+    loss: Loss
+    frame: Frame
+    role: np.ndarray
+    sets: np.ndarray
+    unit: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+    before: np.ndarray
+    rho: np.ndarray
+    keep: np.ndarray
+    points: Sequence[tuple[np.ndarray, np.ndarray]]
+    radius: np.ndarray
+
+
+@dataclass
+class Duals:
+    """Sums over the training rows of ``weight * slope``, for positive and for negative slopes.
+
+    Attributes
+    ----------
+    total, level : (2, R) arrays
+        The sums, and those of the products with the place of the kink less the offset.
+    products : (2, p, R) array
+        With the features.
+    """
+
+    total: np.ndarray
+    level: np.ndarray
+    products: np.ndarray
+
+    def copy(self) -> Duals:
+        """A copy that may be changed."""
+        return Duals(self.total.copy(), self.level.copy(), self.products.copy())
+
+    def move(self, j: int, kinks: Kinks, pairs: np.ndarray, new: np.ndarray) -> None:
+        """Give the rows `pairs` of column j the weighted slopes `new`."""
+        row, old = kinks.row[pairs], kinks.dual[pairs]
+        for half, part in enumerate((np.maximum, np.minimum)):
+            moved = part(new, 0.0) - part(old, 0.0)
+            self.total[half, j] += moved.sum()
+            self.level[half, j] += moved @ kinks.level[row]
+            self.products[half, :, j] += kinks.features[row].T @ moved
+
+
+@dataclass(frozen=True)
+class Kinks:
+    """Pairs of a row whose z is at the kink or near it, and a column.
+
+    Attributes
+    ----------
+    features : (m, p) array
+        Of the rows.
+    level : (m,) array
+        Where the predictor without the offset has its kink.
+    low, high : (m,) arrays
+        Slopes on both sides.
+    row, column : (k,) int arrays
+        The pairs: place in `features`, and column.
+    weight, dual : (k,) arrays
+        Weight in the column, and weight times slope.
+    exact : (k,) bool array
+        Whether z is at the kink.
+    count : (R,) int array
+        Such rows of each column.
+    crowded : (R,) bool array
+        Columns with too many, of which some are not here.
+    """
+
+    features: np.ndarray
+    level: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    weight: np.ndarray
+    dual: np.ndarray
+    exact: np.ndarray
+    count: np.ndarray
+    crowded: np.ndarray
+
+    def by_column(self, n_columns: int) -> list[np.ndarray]:
+        """The pairs of each column; none of a crowded one."""
+        order = np.argsort(self.column, kind="stable")
+        edges = np.searchsorted(self.column[order], np.arange(n_columns + 1))
+        none = np.empty(0, dtype=np.int64)
+        return [
+            none if self.crowded[j] else order[edges[j] : edges[j + 1]] for j in range(n_columns)
+        ]
+
+    def joined(self, other: Kinks) -> Kinks:
+        """Those of two groups."""
+        parts = {
+            f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
+            for f in fields(self)
+            if f.name not in ("row", "count", "crowded")
+        }
+        row = np.concatenate([self.row, other.row + len(self.features)])
+        count, crowded = self.count + other.count, self.crowded | other.crowded
+        return Kinks(**parts, row=row, count=count, crowded=crowded)
+
+
+@dataclass
+class Part:
+    """What some groups return.
+
+    Attributes
+    ----------
+    products : (p, R) array
+        Of the features with ``z - u``, less the offset.
+    total : (R,) array
+        Sums of the same.
+    sums : (5, R) array
+        Those of `splitting.advance`.
+    duals, kinks, points : Duals, Kinks, list of RowSums
+        Only when points were evaluated.
+    """
+
+    products: np.ndarray
+    total: np.ndarray
+    sums: np.ndarray
+    duals: Duals | None = None
+    kinks: Kinks | None = None
+    points: tuple[RowSums, ...] = ()
+
+
+def round_of(orders: Orders, cells: Cells) -> Round[np.ndarray, Part, Part]:
+    """The round that carries out `orders`."""
+
+    def step_of(group: Group) -> Any:
+        return partial(_step, cells.restrict(*group.row_range))
+
+    return Round("ADMM", step_of, _join, _same, orders)
+
+
+def _same(part: Part) -> Part:
+    return part
+
+
+def _join(left: Part, right: Part) -> Part:
+    left.products += right.products
+    left.total += right.total
+    left.sums += right.sums
+    if left.duals is None or right.duals is None or left.kinks is None or right.kinks is None:
+        return left
+    left.duals.total += right.duals.total
+    left.duals.level += right.duals.level
+    left.duals.products += right.duals.products
+    left.kinks = left.kinks.joined(right.kinks)
+    for mine, more in zip(left.points, right.points, strict=True):
+        mine.add(more)
+    return left
+
+
+def _step(
+    rule: Any, state: np.ndarray | None, orders: Orders, blocks: Iterator[Block]
+) -> tuple[np.ndarray, Part]:
+    """Move the state (n, R) of a group on by one round."""
+    states: list[np.ndarray] = []
+    part: Part | None = None
+    start = 0
+    for block in blocks:
+        stop = start + block.n_rows
+        held = None if state is None else state[start:stop, orders.keep]
+        moved, found = _block(orders, block, rule(block.row, block.fold_key), held)
+        states.append(moved)
+        part = found if part is None else _join(part, found)
+        start = stop
+        del block
+    assert part is not None  # a group has a block
+    return np.concatenate(states), part
+
+
+def _block(
+    orders: Orders, block: Block, cells: np.ndarray, t: np.ndarray | None
+) -> tuple[np.ndarray, Part]:
+    loss, frame = orders.loss, orders.frame
+    code = loss.code, loss.parameter
+    raw = np.ones(block.n_rows) if block.weight is None else block.weight
+    inside = frame.inside[cells] & (raw > 0.0)
+    trains = (orders.role[:, orders.sets] == TRAIN)[cells]
+    weight = np.where(trains, raw[:, None] * orders.unit[orders.sets], 0.0)
+    e = frame.times(block, orders.coef, orders.intercept)
+    before = orders.before
+    if t is None:
+        t, before = np.empty_like(e), orders.rho
+        splitting.begin(*code, e, block.y, weight, orders.rho, t)
+    t = np.ascontiguousarray(t)
+    sums = np.zeros((5, e.shape[1]))
+    splitting.advance(*code, e, t, block.y, weight, inside, before, orders.rho, sums)
+    if block.offset is not None:
+        e[inside] -= block.offset[inside, None]
+    part = Part(frame.transposed(block, e), e.sum(axis=0), sums)
+    if orders.points:
+        part.duals, part.kinks = _duals(orders, block, t, weight, inside)
+        part.points = tuple(_losses(orders, block, cells, raw, *at) for at in orders.points)
+    return t, part
+
+
+def _duals(
+    orders: Orders, block: Block, t: np.ndarray, weight: np.ndarray, inside: np.ndarray
+) -> tuple[Duals, Kinks]:
+    loss = orders.loss
+    halves = np.empty((2, *t.shape))
+    apart = np.empty(t.shape)
+    splitting.duals(
+        loss.code, loss.parameter, t, block.y, weight, inside, orders.rho,
+        halves[0], halves[1], apart,
+    )  # fmt: skip
+    level = block.y if loss.name == "quantile" else 2.0 * block.y - 1.0
+    if block.offset is not None:
+        level = level - block.offset
+    sums = Duals(
+        halves.sum(axis=1),
+        level @ halves,
+        np.array([orders.frame.transposed(block, half) for half in halves]),
+    )
+    return sums, _kinks(orders, block, halves.sum(axis=0), weight, apart, level)
+
+
+def _kinks(
+    orders: Orders,
+    block: Block,
+    dual: np.ndarray,
+    weight: np.ndarray,
+    apart: np.ndarray,
+    level: np.ndarray,
+) -> Kinks:
+    loss = orders.loss
+    near = apart <= orders.radius
+    count = near.sum(axis=0)
+    crowded = count > MOST_KINKS * (orders.frame.origin.size + 1)
+    rows, columns = np.nonzero(near & ~crowded)
+    chosen, place = np.unique(rows, return_inverse=True)
+    low = -block.y[chosen] if loss.name == "hinge" else np.full(chosen.size, -loss.parameter)
+    return Kinks(
+        features=orders.frame.rows(block, chosen),
+        level=level[chosen],
+        low=low,
+        high=low + 1.0,
+        row=place,
+        column=columns,
+        weight=weight[rows, columns],
+        dual=dual[rows, columns],
+        exact=apart[rows, columns] == 0.0,
+        count=count,
+        crowded=crowded,
+    )
+
+
+def _losses(
+    orders: Orders,
+    block: Block,
+    cells: np.ndarray,
+    weight: np.ndarray,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+) -> RowSums:
+    """Losses of all rows at a point of each column."""
+    n_sets = orders.role.shape[1]
+    bounds = np.searchsorted(orders.sets, np.arange(n_sets + 1)).astype(np.int64)
+    sums = RowSums.zeros(orders.sets.size, 1)
+    residual_rows(
+        orders.loss.code, orders.loss.parameter, 1,
+        orders.frame.times(block, coef, intercept),
+        block.y, weight, orders.role[cells], bounds, sums,
+    )  # fmt: skip
+    return sums
