@@ -235,3 +235,13 @@ def test_many_features_are_planned_with_a_working_set() -> None:
     assert plan.peak_bytes < 5 * GB
     with pytest.raises(InputError, match="pure L2 penalty"):
         glm(Sizes(50_000), "logistic")
+
+
+def test_losses_with_a_kink_go_by_rounds() -> None:
+    settings = ("model.loss=quantile", "model.penalties=[l1]", "model.n_alphas=10")
+    plan, _ = plan_of(Sizes(20), LOCAL, *settings)
+    squared, _ = plan_of(Sizes(20), LOCAL, *settings[1:])
+    assert (plan.driver, plan.max_passes) == ("admm", 1000)
+    # a number for each row and column: 10 alphas of the full data and 5 folds
+    assert plan.peak_bytes - squared.peak_bytes == 8 * 100_000 * 10 * 6
+    assert "48.0 MB of states" in plan.reason

@@ -8,7 +8,7 @@ from typing import Self
 
 from distreg.moments import Layout, Moments
 
-__all__ = ["GlmMemory", "Memory", "memory_of_halves"]
+__all__ = ["GlmMemory", "Memory", "RoundsMemory", "memory_of_halves"]
 
 BASE_BYTES = 300_000_000
 """What a Python process with NumPy, SciPy, numba, pandas and Dask holds before any data."""
@@ -111,6 +111,33 @@ class Memory:
             n_sparse=math.ceil(self.n_sparse * share),
             n_missing=math.ceil(self.n_missing * share),
         )
+
+
+@dataclass(frozen=True)
+class RoundsMemory(Memory):
+    """What memory depends on, for a loss with a kink.
+
+    Attributes
+    ----------
+    n_rows, n_ratios : int
+        Rows, and paths (l1_ratios).
+    """
+
+    n_rows: int = 0
+    n_ratios: int = 1
+
+    @property
+    def rows_state(self) -> int:
+        """Bytes of the rows' states of a batch, a number for each column; all workers together."""
+        from distreg.admm.crossval import STATE_BYTES
+
+        per_alpha = 8 * self.n_rows * self.n_ratios * (self.n_folds + 1)
+        return max(min(per_alpha * (self.n_paths // self.n_ratios), STATE_BYTES), per_alpha)
+
+    @property
+    def worker(self) -> int:
+        """As for the squared loss; one worker may have to hold all states."""
+        return super().worker + self.rows_state
 
 
 @dataclass(frozen=True)
@@ -233,4 +260,4 @@ class GlmMemory(Memory):
 def memory_of_halves(memory: Memory, n_alphas: int) -> Memory:
     """What stability selection needs, one path of `n_alphas`, from what `memory` says of folds."""
     memory = replace(memory, n_paths=n_alphas)
-    return replace(memory, n_ratios=1) if isinstance(memory, GlmMemory) else memory
+    return replace(memory, n_ratios=1) if isinstance(memory, GlmMemory | RoundsMemory) else memory

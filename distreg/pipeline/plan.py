@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from distreg.exceptions import ConfigError
 from distreg.losses import get_loss
-from distreg.pipeline.memory import GlmMemory, Memory, memory_of_halves
+from distreg.pipeline.memory import GlmMemory, Memory, RoundsMemory, memory_of_halves
 from distreg.pipeline.stable import N_ALPHAS, halves_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from distreg.pipeline.config import PipelineConfig
 
 __all__ = ["Plan", "check_fits", "make_plan"]
+
+USUAL_ROUNDS = (30, 300)
+"""Passes of a loss with a kink (docs/decisions/0014)."""
 
 STAGE_PASSES = 4
 """Passes of a further stage: relaxed refits, or the first fit of adaptive penalties."""
@@ -212,6 +215,12 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
     )
     if model.loss == "squared":
         return memory
+    if not get_loss(model.loss).smooth:
+        return RoundsMemory(
+            **{f.name: getattr(memory, f.name) for f in fields(memory)},
+            n_rows=dataset.n_rows,
+            n_ratios=len(model.l1_ratios),
+        )
     several = get_loss(model.loss).target == "classes"
     return GlmMemory(
         **{f.name: getattr(memory, f.name) for f in fields(memory)},
@@ -230,6 +239,11 @@ def _driver(loss: str, memory: Memory, n_fits: int) -> tuple[str, str]:
             "squared loss: the Gram matrices of the folds hold all that every penalty, alpha and "
             f"fold needs, and {memory.n_cells} of them take {size}"
         )
+    if isinstance(memory, RoundsMemory):
+        return "admm", (
+            f"{loss} loss has a kink: every round is a pass and serves all {n_fits:,} fits, "
+            f"with {memory.rows_state / 1e6:,.1f} MB of states that stay with the rows"
+        )
     return "newton", (
         f"{loss} loss: every pass serves all of the {n_fits:,} fits, with gradients and curvatures "
         f"of up to {size}"
@@ -240,6 +254,13 @@ def _passes(config: PipelineConfig, cells: Cells) -> tuple[int, int, int, int]:
     """Usual passes of a fit (fewest, most), the most that are allowed, and those of test rows."""
     if config.model.loss == "squared":
         return 1, 1, 1, 0
+    test = int(config.model.has_classes and bool(cells.test.any()))
+    if not get_loss(config.model.loss).smooth:
+        from distreg.admm.crossval import MAX_PASSES
+
+        most = config.model.max_passes or MAX_PASSES
+        fewest, usual = (min(n, most) for n in USUAL_ROUNDS)
+        return fewest, usual, most, test
     from distreg.glm.fit import DEFAULT_MAX_PASSES
 
     most = config.model.max_passes or DEFAULT_MAX_PASSES
@@ -247,7 +268,7 @@ def _passes(config: PipelineConfig, cells: Cells) -> tuple[int, int, int, int]:
     more = int(get_loss(config.model.loss).null_eta is None)
     more += STAGE_PASSES * (bool(config.model.relax) + (config.model.adaptive is not None))
     fewest, usual = (min(n + more, most) for n in USUAL_PASSES)
-    return fewest, usual, most, int(config.model.has_classes and bool(cells.test.any()))
+    return fewest, usual, most, test
 
 
 def check_fits(plan: Plan, config: PipelineConfig) -> None:
