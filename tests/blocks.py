@@ -31,7 +31,7 @@ def read(data: Dataset) -> Whole:
     for group in data.groups:
         inputs = tuple(tuple(dask.compute(*r.inputs)) for r in group.recipes)
         if not data.in_memory and not any(inputs):
-            group = pickle.loads(pickle.dumps(group))  # noqa: S301
+            group = pickle.loads(pickle.dumps(group))  # noqa: S301 - own bytes
         blocks += group.blocks(inputs)
     for block in blocks:
         check_block(block, data)

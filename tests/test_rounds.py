@@ -123,7 +123,7 @@ def test_a_copy_of_a_state_is_empty() -> None:
     held.state, held.next_round = np.ones(1_000_000), 4
     copied = pickle.dumps(held)
     assert len(copied) < 200
-    assert pickle.loads(copied).state is None  # noqa: S301
+    assert pickle.loads(copied).state is None  # noqa: S301 - own bytes
 
 
 @pytest.mark.cluster

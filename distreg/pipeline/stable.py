@@ -15,7 +15,8 @@ from distreg.data.testsplit import TestSplit
 from distreg.glm.fit import DEFAULT_MAX_PASSES
 from distreg.options import PathOptions
 from distreg.passes import PassRunner
-from distreg.pipeline.config import PipelineConfig, StabilityConfig
+from distreg.pipeline.config import PipelineConfig
+from distreg.pipeline.modelconfig import StabilityConfig
 from distreg.stability import Stability, stability
 
 __all__ = ["N_ALPHAS", "about_stability", "halves_of", "select_stable"]
