@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from distreg.solvers.descent import _constrained_step, _residual, _triangular_solves
+from distreg.solvers.polish import constrained_step, residual, triangular_solves
 
 __all__ = ["descend_boxed"]
 
@@ -123,8 +123,8 @@ def _walk(matrix, factor, rhs, now, low, high):
     still = np.zeros(size, dtype=np.bool_)
     n_stopped, full_steps = 0, 0
     while full_steps < REFINEMENTS:
-        _residual(matrix, rhs, now, step)
-        _constrained_step(factor, step, inverse, stopped, n_stopped)
+        residual(matrix, rhs, now, step)
+        constrained_step(factor, step, inverse, stopped, n_stopped)
         t, first, end = 1.0, -1, 0.0
         for i in range(size):
             if still[i]:
@@ -149,7 +149,7 @@ def _walk(matrix, factor, rhs, now, low, high):
         for i in range(size):
             inverse[n_stopped, i] = 0.0
         inverse[n_stopped, first] = 1.0
-        _triangular_solves(factor, inverse[n_stopped])
+        triangular_solves(factor, inverse[n_stopped])
         n_stopped += 1
 
 
