@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import lapack
 from scipy.special import gammaln
 
 from distreg.training import TrainingMoments
@@ -26,6 +27,9 @@ __all__ = ["CRITERIA", "Criteria", "criteria_of", "degrees_of_freedom", "squared
 CRITERIA = ("aic", "bic", "ebic")
 
 EPS = float(np.finfo(np.float64).eps)
+
+TINY = 1e-12
+"""Ridge, beside the trace, below which Cholesky's rounding errors would count."""
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -118,18 +122,30 @@ def _traces(gram: np.ndarray, l2: np.ndarray, strength: np.ndarray) -> np.ndarra
         inverse = np.linalg.pinv(corner, rtol=free.size * EPS, hermitian=True)
         reduced = gram[np.ix_(inside, inside)] - side.T @ inverse @ side
     scale = np.sqrt(l2[inside])
-    values = np.maximum(np.linalg.eigvalsh(reduced / scale / scale[:, None]), 0.0)
+    reduced = reduced / scale / scale[:, None]
+    if np.count_nonzero(~pure) == 1 and float(strength[~pure][0]) > TINY * np.trace(reduced):
+        # most supports have one alpha, which does not deserve all eigenvalues
+        trace = _trace(reduced, float(strength[~pure][0]))
+        if trace is not None:
+            out[~pure] = n_free + trace
+            return out
+    values = np.maximum(np.linalg.eigvalsh(reduced), 0.0)
     out[~pure] = n_free + (values / (values + strength[~pure, None])).sum(axis=1)
     return out
 
 
 def _rank(gram: np.ndarray) -> int:
-    """Rank of a positive semidefinite matrix of unit diagonal."""
-    bound = max(len(gram), 10) * EPS
-    try:
-        if np.diagonal(np.linalg.cholesky(gram)).min() ** 2 > 1e3 * bound:
-            return len(gram)
-    except np.linalg.LinAlgError:
-        pass
-    values = np.linalg.eigvalsh(gram)
-    return int((values > bound * values[-1]).sum())
+    """Rank of a matrix with unit diagonal, by Cholesky with pivots: a tenth of its eigenvalues."""
+    return int(lapack.dpstrf(gram, tol=gram.shape[0] * EPS)[2])
+
+
+def _trace(gram: np.ndarray, ridge: float) -> float | None:
+    """``tr(C (C + ridge)^-1)`` by Cholesky; None where that breaks down."""
+    matrix = gram.copy()
+    matrix[np.diag_indices_from(matrix)] += ridge
+    factor, failed = lapack.dpotrf(matrix, overwrite_a=True)
+    if failed:
+        return None
+    inverse, failed = lapack.dpotri(factor, overwrite_c=True)
+    trace = gram.shape[0] - ridge * float(np.trace(inverse))
+    return None if failed or not 0.0 <= trace <= gram.shape[0] else trace
