@@ -195,9 +195,11 @@ def test_memory_of_other_losses() -> None:
     """Gradients: features x fits x classes. Curvature: anchors x Gram matrices x class pairs."""
     anchors = N_ANCHORS * 3 * 6  # three penalties; of all training sets, as so few features allow
     plan = glm(Sizes(20), "poisson", "model.n_alphas=50")
-    assert plan.state_bytes == 8 * 20 * 3 * 50 * 6 + anchors * (5 * 22 * 22 * 8)
+    assert plan.state_bytes == 8 * 20 * 3 * 50 * 6 + anchors * (5 * 21 * 21 * 8)
+    one_step = glm(Sizes(20), "poisson", "model.n_alphas=50", "model.cv=approx")
+    assert one_step.state_bytes - plan.state_bytes == 3 * 3 * 6 * (5 * 21 * 21 * 8)
     classes = glm(Sizes(20, classes=(1, 2, 3)), "multinomial", "model.n_alphas=50")
-    assert classes.state_bytes == 8 * 20 * 3 * 50 * 6 * 3 + anchors * 6 * (5 * 22 * 22 * 8)
+    assert classes.state_bytes == 8 * 20 * 3 * 50 * 6 * 3 + anchors * 6 * (5 * 21 * 21 * 8)
     large = glm(Sizes(400), "poisson")
     assert large.client_bytes > large.state_bytes > plan.state_bytes
     apart = glm(Sizes(400), "poisson", resources=CLUSTER)

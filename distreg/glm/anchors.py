@@ -13,10 +13,13 @@ from distreg.glm.metric import Metric, edges_of, metric_of
 from distreg.glm.problem import Fits, Problem, curvature_bytes, joined_cells
 from distreg.glm.step import Between
 
-__all__ = ["N_ANCHORS", "Anchor", "Anchors"]
+__all__ = ["N_ANCHORS", "ONE_STEP_ANCHORS", "Anchor", "Anchors"]
 
 N_ANCHORS = 5
 """Fits of a path at which a pass takes curvature."""
+
+ONE_STEP_ANCHORS = 8
+"""The same where folds take one step: they have no second to correct it."""
 
 OWN_BYTES = 256_000_000
 """Curvature that a task may hold when every training set has anchors of its own."""

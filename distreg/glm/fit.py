@@ -10,7 +10,7 @@ import numpy as np
 from distreg.evaluation import Evaluate, Evaluation, Request, evaluation
 from distreg.exceptions import DataError, InputError
 from distreg.glm.adaptive import adapted_problem
-from distreg.glm.anchors import Anchors
+from distreg.glm.anchors import ONE_STEP_ANCHORS, Anchors
 from distreg.glm.batches import Batches
 from distreg.glm.columns import Columns
 from distreg.glm.lockstep import Lockstep, Tolerance
@@ -35,9 +35,6 @@ __all__ = ["Fitted", "alpha_grids", "check_target", "fit_columns", "sample_size"
 SAMPLE_ROWS_PER_FEATURE = 20
 SAMPLE_BYTES = 64_000_000
 DEFAULT_MAX_PASSES = 100
-ONE_STEP_ANCHORS = 8
-"""More than where steps are repeated: folds that take one have no second to correct it."""
-
 FEWEST_ADAPTIVE = 8
 """Passes below which two fits end nowhere."""
 

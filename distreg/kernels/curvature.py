@@ -77,6 +77,12 @@ class CurvatureSums:
         self._columns: np.ndarray | slice = slice(None) if whole else watched.columns
         self._matrix: sp.csr_array | None = None
 
+    @staticmethod
+    def n_bytes(n_dense: int, n_sparse: int, n_missing: int, n_cells: int) -> int:
+        """Bytes of one weighting."""
+        r = n_dense + n_missing + 1
+        return 8 * n_cells * (r * r + n_sparse * r + n_sparse**2)
+
     def begin(self, block: Block) -> None:
         """Take up the sparse part of the block whose rows come next."""
         watched = self._watched

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Self
 
+from distreg.kernels.curvature import CurvatureSums
 from distreg.moments import Layout, Moments
 
 __all__ = ["GlmMemory", "Memory", "RoundsMemory", "memory_of_halves"]
@@ -152,11 +153,14 @@ class GlmMemory(Memory):
         Paths (l1_ratios).
     has_ridge : bool
         Whether one of them has no L1 part.
+    approximate : bool
+        Whether folds take one step.
     """
 
     n_classes: int = 1
     n_ratios: int = 1
     has_ridge: bool = False
+    approximate: bool = False
 
     @property
     def wide(self) -> bool:
@@ -194,25 +198,32 @@ class GlmMemory(Memory):
     @property
     def anchors(self) -> int:
         """Fits at which curvature is collected: of the full data, and of folds where it fits."""
-        from distreg.glm.anchors import N_ANCHORS, OWN_BYTES
+        from distreg.glm.anchors import FEW, OWN_BYTES
         from distreg.glm.problem import curvature_bytes
-        from distreg.glm.working import BATCH_ANCHORS
 
-        n_anchors = self.n_ratios * (BATCH_ANCHORS if self.wide else N_ANCHORS)
-        all_sets = n_anchors * (self.n_folds + 1)
+        n_anchors = self._of_full
+        all_sets = max(n_anchors * (self.n_folds + 1), FEW)
         width = self.n_classes * self.set_size
         own = curvature_bytes(width, all_sets, self.n_curvatures) <= OWN_BYTES
         return all_sets if own else n_anchors
 
     @property
-    def n_curvatures(self) -> int:
-        """Cells whose curvature is collected apart."""
-        from distreg.glm.anchors import FEATURE_BYTES, N_ANCHORS
-        from distreg.glm.problem import CURVATURE_BYTES, curvature_bytes
+    def _of_full(self) -> int:
+        """Fits of the full data at which curvature is collected."""
+        from distreg.glm.anchors import N_ANCHORS, ONE_STEP_ANCHORS
         from distreg.glm.working import BATCH_ANCHORS
 
-        n_anchors = self.n_ratios * (BATCH_ANCHORS if self.wide else N_ANCHORS)
-        apart = curvature_bytes(self.n_classes * self.set_size, n_anchors, self.n_cells)
+        if self.wide:
+            return self.n_ratios * BATCH_ANCHORS
+        return self.n_ratios * (ONE_STEP_ANCHORS if self.approximate else N_ANCHORS)
+
+    @property
+    def n_curvatures(self) -> int:
+        """Cells whose curvature is collected apart."""
+        from distreg.glm.anchors import FEATURE_BYTES
+        from distreg.glm.problem import CURVATURE_BYTES, curvature_bytes
+
+        apart = curvature_bytes(self.n_classes * self.set_size, self._of_full, self.n_cells)
         return self.n_cells if apart <= (FEATURE_BYTES if self.wide else CURVATURE_BYTES) else 1
 
     @property
@@ -221,8 +232,9 @@ class GlmMemory(Memory):
         pairs = self.n_classes * (self.n_classes + 1) // 2
         share = self.set_size / max(self.n_dense + self.n_sparse, 1)
         sparse, missing = math.ceil(share * self.n_sparse), math.ceil(share * self.n_missing)
-        layout = Layout(self.n_curvatures, sparse, self.set_size - sparse)
-        return self.anchors * pairs * Moments.state_bytes(layout, missing)
+        dense = self.set_size - sparse
+        each = CurvatureSums.n_bytes(dense, sparse, missing, self.n_curvatures)
+        return self.anchors * pairs * each
 
     @property
     def state(self) -> int:

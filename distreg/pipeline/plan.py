@@ -228,6 +228,7 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
         n_ratios=len(model.l1_ratios),
         # adaptive penalties begin with an L2 path
         has_ridge=min(model.l1_ratios.values()) == 0.0 or model.adaptive is not None,
+        approximate=model.cv.approximate,
     )
 
 
