@@ -62,10 +62,11 @@ class Request:
 
 @dataclass
 class State:
-    """What some groups have added up: row sums and gradients by part, products by weighting."""
+    """What some groups have added up: row sums, gradients and bends, products by weighting."""
 
     sums: list[RowSums]
     grad: np.ndarray
+    bend: np.ndarray
     curvature: CurvatureSums | None
 
 
@@ -103,19 +104,23 @@ class Evaluation:
     ----------
     sums : tuple of P RowSums
     grad : (P, p + m, R) array
+    bend : (P, p_sparse, R) array
+        Sums of ``weight f'' x^2`` of the sparse features.
     curvature : tuple of Curvature
         One for each anchor.
     """
 
     sums: tuple[RowSums, ...]
     grad: np.ndarray
+    bend: np.ndarray
     curvature: tuple[Curvature, ...]
 
     def joined(self) -> Evaluation:
         """The same with all parts in one."""
         parts = zip(*(part.arrays() for part in self.sums), strict=True)
         sums = RowSums(*(np.sum(part, axis=0) for part in parts))
-        return Evaluation((sums,), self.grad.sum(axis=0, keepdims=True), self.curvature)
+        grad, bend = (part.sum(axis=0, keepdims=True) for part in (self.grad, self.bend))
+        return Evaluation((sums,), grad, bend, self.curvature)
 
 
 def evaluation(dataset: Dataset, cells: Cells, request: Request) -> Reduction[State, Evaluation]:
@@ -144,7 +149,7 @@ def evaluate(request: Request, blocks: Iterator[tuple[Block, np.ndarray]]) -> St
     for block, cells in blocks:
         evaluator.add(block, cells)
         del block  # or it would live while the next one is made
-    return State(evaluator.sums, evaluator.grad, evaluator.curvature)
+    return State(evaluator.sums, evaluator.grad, evaluator.bend, evaluator.curvature)
 
 
 def _curvature_sums(request: Request) -> CurvatureSums | None:
@@ -161,6 +166,7 @@ def join(left: State, right: State) -> State:
     for one, other in zip(left.sums, right.sums, strict=True):
         one.add(other)
     left.grad += right.grad
+    left.bend += right.bend
     if left.curvature is not None and right.curvature is not None:
         left.curvature += right.curvature
     return left
@@ -185,7 +191,7 @@ def finish(request: Request, state: State) -> Evaluation:
             )
             for first in range(0, points.anchors.size * n, n)
         ]
-    return Evaluation(tuple(state.sums), state.grad, tuple(curvature))
+    return Evaluation(tuple(state.sums), state.grad, state.bend, tuple(curvature))
 
 
 Evaluate = Callable[[Request], Evaluation]

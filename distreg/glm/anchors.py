@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from distreg.evaluation import Curvature
+from distreg.glm.between import Between
 from distreg.glm.metric import Metric, edges_of, metric_of
 from distreg.glm.problem import Fits, Problem, curvature_bytes, joined_cells
-from distreg.glm.step import Between
 
 __all__ = ["N_ANCHORS", "ONE_STEP_ANCHORS", "Anchor", "Anchors"]
 
@@ -31,8 +31,8 @@ METRIC_BYTES = 256_000_000
 """Metrics of all training sets that are kept between steps; beyond it they are made again for one
 training set after the other."""
 
-FEW = 16
-"""Columns that are left to the end have anchors each."""
+FEW = 24
+"""Columns that are left to the end have anchors each, where a task may hold them."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,14 @@ class Anchors:
 
     @property
     def many_fit(self) -> bool:
-        """Whether folds may have anchors of their own, or few fits one each."""
-        n_anchors = max(self.fits.n_sets * self.fits.shape[1] * self._n_anchors, FEW)
+        """Whether every training set may have anchors of its own."""
+        return self.room >= self.fits.n_sets * self.fits.shape[1] * self._n_anchors
+
+    @property
+    def room(self) -> int:
+        """Anchors that a task may hold."""
         width = self.problem.n_classes * self.features.size
-        return curvature_bytes(width, n_anchors, int(self.cell_of.max()) + 1) <= OWN_BYTES
+        return OWN_BYTES // max(curvature_bytes(width, 1, int(self.cell_of.max()) + 1), 1)
 
     def watch(self, features: np.ndarray) -> None:
         """Take curvature of these features (ascending) from now on."""
@@ -136,7 +140,7 @@ class Anchors:
         trial : (F, C p) array
             Scaled coefficients of all fits.
         """
-        if fits.size <= FEW and self.many_fit:
+        if fits.size <= min(FEW, self.room):
             return fits
         sets, paths, index = np.unravel_index(fits, self.fits.shape)
         chosen = []
@@ -175,6 +179,10 @@ class Anchors:
     def _make(self, key: tuple[int, int]) -> Metric:
         anchor, training = self.held[key[0]], self.problem.sets[key[1]]
         return metric_of(anchor.curvature, training, anchor.cell_weight, self.problem.n_classes)
+
+    def is_at(self, fit: int) -> bool:
+        """Whether curvature was taken at this fit."""
+        return self.fits.of(fit) in {(a.s, a.path, a.index) for a in self.held}
 
     def between(self, fit: int) -> Between | None:
         """Curvature for a fit, interpolated between the nearest anchors of its path.

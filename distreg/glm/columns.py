@@ -15,6 +15,9 @@ from distreg.kernels.rows import HELD_OUT, TEST, RowSums
 
 __all__ = ["Columns", "Values", "Scores", "certified", "request_of", "values_of"]
 
+RARE = 0.01
+"""Squared mean, over the variance, of a feature that few rows have."""
+
 
 @dataclass
 class Scores:
@@ -61,6 +64,9 @@ class Columns:
     grad : (F, C p) array
         Negative gradient of the mean loss in the scaled coefficients.
     grad_intercept : (F, C) array
+    bend : (F, C p) array or None
+        Curvature along single scaled coefficients, of features that few rows have; else NaN.
+        None without sparse features.
     violation, gap : (F,) arrays
         Certificates.
     loss : (F,) array
@@ -75,6 +81,8 @@ class Columns:
         self.coef, self.grad = np.zeros((n, width)), np.zeros((n, width))
         self.intercept = np.zeros((n, problem.n_classes))
         self.grad_intercept = np.zeros_like(self.intercept)
+        any_sparse = problem.n_dense < problem.n_features
+        self.bend = np.full((n, width), np.nan) if any_sparse else None
         self.objective, self.loss = np.full(n, np.inf), np.full(n, np.inf)
         self.violation, self.gap = np.full(n, np.inf), np.full(n, np.inf)
         self.done = np.zeros(n, dtype=bool)
@@ -92,6 +100,8 @@ class Columns:
         for name in ("coef", "intercept", "grad", "grad_intercept", "loss"):
             values = getattr(self, name)
             values[fit] = values[other]
+        if self.bend is not None:
+            self.bend[fit] = self.bend[other]
         at = np.array([fit])
         self.scores.put(at, self.scores, np.array([other]))
         self.violation[fit] = self.gap[fit] = np.inf
@@ -159,6 +169,7 @@ class Values:
     grad_intercept: np.ndarray
     curvature: np.ndarray
     scores: Scores
+    bend: np.ndarray | None = None
 
     def of(self, chosen: np.ndarray) -> Values:
         """Values of some of the fits, those of a mask."""
@@ -169,6 +180,7 @@ class Values:
             self.grad_intercept[chosen],
             self.curvature[chosen],
             Scores(*parts),
+            None if self.bend is None else self.bend[chosen],
         )
 
 
@@ -177,14 +189,19 @@ def values_of(problem: Problem, sets: np.ndarray, found: Evaluation) -> Values:
     n_classes, sums, n = problem.n_classes, found.sums[0], len(sets)
     width = n_classes * problem.n_features
     grad, grad_intercept = np.empty((n, width)), np.empty((n, n_classes))
+    bend = np.full((n, width), np.nan) if found.bend.size else None
     weight = np.array([problem.weight(s) for s in range(len(problem.sets))])
     for s in np.unique(sets):
         of = np.flatnonzero(sets == s)
         columns = slice(of[0] * n_classes, (of[-1] + 1) * n_classes)
         part = found.grad[0][:, columns], sums.residual[columns]
         grad[of], grad_intercept[of] = gradient_of(problem, int(s), *part, float(weight[s]))
+        if bend is not None:
+            bend[of] = bend_of(
+                problem, int(s), found.bend[0][:, columns], sums.curvature[columns], weight[s]
+            )
     curvature = sums.curvature.reshape(n, n_classes) / weight[sets, None]
-    return Values(sums.train / weight[sets], grad, grad_intercept, curvature, Scores.of(sums))
+    return Values(sums.train / weight[sets], grad, grad_intercept, curvature, Scores.of(sums), bend)
 
 
 def values_in(problem: Problem, s: int, found: Evaluation) -> Values:
@@ -212,7 +229,9 @@ def values_in(problem: Problem, s: int, found: Evaluation) -> Values:
         square=total("square", test),
     )
     curvature = total("curvature", training.cells).reshape(-1, n_classes) / weight
-    return Values(train / weight, grad, grad_intercept, curvature, scores)
+    bend = found.bend[training.cells].sum(axis=0)
+    bent = bend_of(problem, s, bend, curvature.ravel() * weight, weight) if bend.size else None
+    return Values(train / weight, grad, grad_intercept, curvature, scores, bent)
 
 
 def certified(
@@ -272,3 +291,28 @@ def gradient_of(
     n_classes = problem.n_classes
     coef = np.ascontiguousarray(main.T).reshape(-1, n_classes * p)
     return coef, (residual / weight).reshape(-1, n_classes)
+
+
+def bend_of(
+    problem: Problem, s: int, bend: np.ndarray, curvature: np.ndarray, weight: float
+) -> np.ndarray:
+    """Curvature of training set `s` along single coefficients (n, C p); NaN if not a rare feature.
+
+    Parameters
+    ----------
+    bend : (p_sparse, n C) array
+        As evaluated, about 0. Where the mean is small, so is what it has in common with the rows
+        that have the feature, but not with all others.
+    curvature : (n C,) array
+        Sums of ``weight f''``.
+    weight : float
+    """
+    summary, n_dense = problem.sets[s].summary, problem.n_dense
+    out = np.full((problem.n_features, bend.shape[1]), np.nan)
+    rare = summary.usable & (summary.mean**2 <= RARE * summary.sd**2)
+    rare[:n_dense] = False
+    at = np.flatnonzero(rare)
+    square = np.multiply.outer(problem.sets[s].origin[at] ** 2, curvature)
+    out[at] = (bend[at - n_dense] + square) / (summary.scale[at] ** 2 * weight)[:, None]
+    n_classes = problem.n_classes
+    return np.ascontiguousarray(out.T).reshape(-1, n_classes * problem.n_features)

@@ -13,6 +13,7 @@ from distreg.glm.anchors import N_ANCHORS, Anchors
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels, null_curvature
+from distreg.glm.secant import Pair, Secants
 from distreg.glm.step import LONGEST_STEP, Point, step_of
 
 __all__ = ["Lockstep", "Tolerance"]
@@ -30,6 +31,9 @@ ADOPTION = 1e-9
 
 DECREASE = 0.01
 """Share of the predicted decrease that a step must bring."""
+
+LONGEST_RARE = 3.0
+"""Most that one step may change the linear predictor of a row through a feature that few have."""
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -84,6 +88,7 @@ class Lockstep:
         self._size = 1.0 if real else null_curvature(self.problem, nulls)
         self._promised = np.zeros(n)
         self._asked = np.empty(0, dtype=np.int64)
+        self._secants = Secants()
         self._damping = np.ones(n)
         self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
 
@@ -93,6 +98,7 @@ class Lockstep:
         self._trial[fits] = columns.coef[fits]
         self._trial_intercept[fits] = columns.intercept[fits]
         self._promised[fits] = 0.0
+        self._secants.forget(fits)
         self._damping[fits] = 1.0
         columns.objective[fits] = np.inf
         columns.done[fits] = False
@@ -168,11 +174,16 @@ class Lockstep:
                 ridge=ridge[0, at],
                 usable=np.tile(summary.usable, self.problem.n_classes)[at],
                 box=None if box is None else box.only(at),
+                bend=None if columns.bend is None else columns.bend[fit, at],
+                farthest=self._farthest(fit, at),
             )
             damping, intercept = float(self._damping[fit]), self.problem.fit_intercept
             # without an exponential or a margin there is no length beyond which the model is wrong
             longest = np.inf if self.problem.loss.target == "real" else LONGEST_STEP
-            found = step_of(model, point, self._size, damping, intercept, longest)
+            # where the curvature is its own, that of a former move is none the better
+            own = self.anchors.is_at(fit)
+            pairs = [] if own else self._secants.of(fit, point.coef.size)
+            found = step_of(model, point, pairs, self._size, damping, intercept, longest)
         self._trial[fit] = columns.coef[fit]
         self._trial_intercept[fit] = columns.intercept[fit]
         self._promised[fit] = 0.0
@@ -180,6 +191,15 @@ class Lockstep:
             self._trial[fit, at] = found.coef
             self._trial_intercept[fit] += found.intercept_move
             self._promised[fit] = found.promised
+
+    def _farthest(self, fit: int, at: np.ndarray | slice) -> np.ndarray | None:
+        """Longest moves of rare features: a row that has one is not to change by more than that."""
+        if self.columns.bend is None:
+            return None
+        reach = self.problem.sets[int(self._sets[fit])].summary.reach
+        with np.errstate(divide="ignore"):
+            longest = np.tile(LONGEST_RARE / reach, self.problem.n_classes)[at]
+        return np.where(np.isnan(self.columns.bend[fit, at]), np.inf, longest)
 
     def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False) -> Evaluation:
         """Evaluate the trial points of `fits` (ascending), and keep the anchors' curvature."""
@@ -205,6 +225,7 @@ class Lockstep:
         objective, violation, gap = certified(
             self.problem, self.fits, fits, self._trial[fits], values, self._lean(fits, values)
         )
+        self._learn(fits, values)
         best = columns.objective[fits]
         with np.errstate(invalid="ignore"):
             slack = 64 * EPS * (np.abs(best) + self._null[self._sets[fits]])
@@ -219,6 +240,8 @@ class Lockstep:
         columns.objective[taken], columns.loss[taken] = objective[accept], values.loss[accept]
         columns.grad[taken] = values.grad[accept]
         columns.grad_intercept[taken] = values.grad_intercept[accept]
+        if columns.bend is not None and values.bend is not None:
+            columns.bend[taken] = values.bend[accept]
         columns.violation[taken], columns.gap[taken] = violation[accept], gap[accept]
         columns.scores.put(taken, values.scores, np.flatnonzero(accept))
         moved = taken[self._promised[taken] < 0.0]
@@ -230,6 +253,19 @@ class Lockstep:
         certain = columns.violation[fits] <= tolerance.violation * unit
         certain &= columns.gap[fits] <= tolerance.gap * null
         columns.done[fits] = certain
+
+    def _learn(self, fits: np.ndarray, values: Values) -> None:
+        """Remember what the moves to the trial points have shown."""
+        columns, at = self.columns, self.anchors.columns
+        for i in np.flatnonzero(self._promised[fits] < 0.0):
+            fit = int(fits[i])
+            pair = Pair(
+                self._trial_intercept[fit] - columns.intercept[fit],
+                self._trial[fit, at] - columns.coef[fit, at],
+                columns.grad_intercept[fit] - values.grad_intercept[i],
+                columns.grad[fit, at] - values.grad[i, at],
+            )
+            self._secants.learn(fit, pair)
 
     def _adopt(self, fits: np.ndarray) -> None:
         """Put columns where a neighbour on the path, or the null model, is better for them, too.
@@ -266,6 +302,8 @@ class Lockstep:
         columns.coef[fit], columns.intercept[fit] = nulls.coef[s], nulls.intercept[s]
         columns.grad[fit], columns.grad_intercept[fit] = nulls.grad[s], 0.0
         columns.loss[fit] = nulls.loss[s]
+        if columns.bend is not None:
+            columns.bend[fit] = np.nan
         columns.violation[fit] = columns.gap[fit] = np.inf
 
     def _lean(self, fits: np.ndarray, values: Values) -> np.ndarray:

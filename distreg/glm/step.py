@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from distreg import penalties
-from distreg.glm.metric import Metric, follow_of
+from distreg.glm.between import Between
+from distreg.glm.metric import follow_of
+from distreg.glm.secant import Pair
 from distreg.penalties import Box
 from distreg.solvers.newton import newton_step
 
-__all__ = ["Between", "Point", "Step", "step_of"]
+__all__ = ["Point", "Step", "step_of"]
 
 LEVENBERG = 1e-3
 """Share of the null model's curvature that is added for a refused step."""
 
 LONGEST_STEP = 2.0
 """Root mean square change of the linear predictor in one step; Newton's model is local."""
-
-OVERFLOW = 1e100
-"""Curvature of a point from which no step can be computed."""
 
 LIKELY = 0.9
 """Share of its L1 weight beyond which the gradient of a feature at 0 says that it may become
@@ -29,7 +29,7 @@ active."""
 ROUNDING = 1e-11
 """Excess of a gradient, beside the largest one, that is rounding."""
 
-INEXACT = 1e-4
+INEXACT = 1e-2
 """Share of the violation that the minimum of the model may leave."""
 
 MOST = 0.7
@@ -50,6 +50,10 @@ class Point:
     usable : (P,) bool array
     box : Box or None
         Bounds of the coefficients.
+    bend : (P,) array or None
+        Curvature along single coefficients, where it is known for the column itself, else NaN.
+    farthest : (P,) array or None
+        Longest moves of the coefficients.
     """
 
     coef: np.ndarray
@@ -59,6 +63,8 @@ class Point:
     ridge: np.ndarray
     usable: np.ndarray
     box: Box | None = None
+    farthest: np.ndarray | None = None
+    bend: np.ndarray | None = None
 
     def may_enter(self, grad: np.ndarray, share: float, slack: float = 0.0) -> np.ndarray:
         """Whether gradients exceed a share of the L1 weight, in a direction that is free."""
@@ -75,50 +81,10 @@ class Step:
     promised: float
 
 
-class Between:
-    """Curvature between two anchors: ``(1 - share)`` of the left and `share` of the right one.
-
-    Nothing of size (P, P) is made but what is asked for.
-
-    Parameters
-    ----------
-    left, right : Metric
-    share : float
-
-    Attributes
-    ----------
-    corner : (C, C) array
-    cross : (C, P) array
-    """
-
-    def __init__(self, left: Metric, right: Metric, share: float) -> None:
-        self._parts = [(left, 1.0 - share), (right, share)] if share else [(left, 1.0)]
-        self.corner = np.asarray(sum(part * metric.corner for metric, part in self._parts))
-        self.cross = np.asarray(sum(part * metric.cross for metric, part in self._parts))
-
-    @property
-    def is_bounded(self) -> bool:
-        """Whether a step can be computed."""
-        traces = (part * np.trace(metric.gram) for metric, part in self._parts)
-        return bool(sum(traces) + np.trace(self.corner) < OVERFLOW)
-
-    def block(self, chosen: np.ndarray) -> np.ndarray:
-        """Curvature of some coefficients."""
-        if chosen.size == self.cross.shape[1]:
-            return np.asarray(sum(part * metric.gram for metric, part in self._parts))
-        at = np.ix_(chosen, chosen)
-        return np.asarray(sum(part * metric.gram[at] for metric, part in self._parts))
-
-    def product(self, move: np.ndarray) -> np.ndarray:
-        """Curvature times a move of the coefficients."""
-        moved = np.flatnonzero(move)
-        parts = (part * (move[moved] @ metric.gram[moved]) for metric, part in self._parts)
-        return np.asarray(sum(parts))
-
-
 def step_of(
     model: Between,
     point: Point,
+    pairs: Sequence[Pair],
     size: float,
     damping: float,
     fit_intercept: bool,
@@ -130,6 +96,8 @@ def step_of(
     ----------
     model : Between
     point : Point
+    pairs : sequence of Pair
+        What former moves of the column have shown.
     size : float
         Curvature of the null model.
     damping : float
@@ -140,6 +108,11 @@ def step_of(
     """
     if not model.is_bounded:
         return None
+    if point.bend is not None:
+        active = (point.coef != 0.0) | point.may_enter(point.grad, LIKELY)
+        model.bend(point.bend, active)
+    for pair in pairs:
+        model.correct(pair)
     follow = own = None
     grad = point.grad
     if fit_intercept:
@@ -148,10 +121,14 @@ def step_of(
         grad = grad - model.cross.T @ own
     lift = (damping - 1.0) * LEVENBERG * size
     new = _minimum(model, point, grad, follow, (damping, lift, size))
+    if point.farthest is not None:
+        new = point.coef + np.clip(new - point.coef, -point.farthest, point.farthest)
     move, intercept_move = new - point.coef, np.zeros(model.corner.shape[0])
     if own is not None and follow is not None:
         intercept_move = own / damping - follow @ move
-    share = _shorten(model, move, intercept_move, longest)
+    change_intercept, change = model.change_of(intercept_move, move)
+    square = float(move @ change + intercept_move @ change_intercept)
+    share = _shorten(model, square, longest)
     lasso, ridge = point.lasso, point.ridge
     promised = -(point.grad @ move) - point.grad_intercept @ intercept_move
     promised += np.sum(
@@ -211,12 +188,10 @@ def _minimum(
         inside |= late | point.may_enter(now, LIKELY)
 
 
-def _shorten(model: Between, move: np.ndarray, intercept_move: np.ndarray, longest: float) -> float:
+def _shorten(model: Between, square: float, longest: float) -> float:
     """Share of a step after which the linear predictor has moved by `longest`, at most 1."""
     if not np.isfinite(longest):
         return 1.0
-    square = move @ model.product(move) + intercept_move @ model.corner @ intercept_move
-    square += 2.0 * intercept_move @ model.cross @ move
     total = float(np.trace(model.corner))
     if not (square > 0.0 and total > 0.0):
         return 1.0

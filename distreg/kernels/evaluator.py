@@ -97,6 +97,8 @@ class Evaluator:
         One for each part; a part is a cell (`by_cell`) or all rows.
     grad : (n_parts, p + m, R) array
         ``Z'E``: the negative gradients of the training loss, times the weight of the rows.
+    bend : (n_parts, p_sparse, R) array
+        Sums of ``weight f'' x^2`` of the sparse features.
     """
 
     def __init__(
@@ -106,6 +108,8 @@ class Evaluator:
         self._points, self.curvature, self._cell_of = points, curvature, cell_of
         self.sums = [rows.RowSums.zeros(points.n_fits, points.n_classes) for _ in range(n_parts)]
         self.grad = np.zeros((n_parts, *points.coef.shape))
+        n_sparse = len(points.coef) - points.missing.size - points.centre.size
+        self.bend = np.zeros((n_parts, n_sparse, points.coef.shape[1]))
         width = max(points.coef.shape[1], 1)
         self._height = int(np.clip(TILE_BYTES // (8 * width), FEWEST_ROWS, TILE_ROWS))
         n_dense, n_missing = points.centre.size, points.missing.size
@@ -157,9 +161,10 @@ class Evaluator:
             into = int(self._cell_of[cell])
             self.curvature.add(tile, chosen, of.reshape(chosen.size, -1), into)
         role = np.repeat(points.role[cell][None, :], chosen.size, axis=0)
+        bend = np.empty((0, 0) if matrix is None else eta.shape)
         rows.residual_rows(
             points.loss, points.parameter, points.n_classes, eta, y, weight, role, points.bounds,
-            self.sums[part],
+            self.sums[part], bend,
         )  # fmt: skip
         for low, high in self._trained(cell):
             product = tile.T @ eta[:, low:high]
@@ -169,6 +174,7 @@ class Evaluator:
                 self.grad[part, self._dense_rows, low:high] += product
         if matrix is not None:
             _add_transposed(*entries, chosen, eta, self.grad[part, self._sparse_rows])
+            _add_squares(*entries, chosen, bend, self.bend[part])
 
     def _trained(self, cell: int) -> list[tuple[int, int]]:
         """Runs of columns that train on a cell."""
@@ -211,3 +217,13 @@ def _add_transposed(data, indices, indptr, chosen, residual, grad):  # type: ign
             value, row = data[k], grad[indices[k]]
             for r in range(residual.shape[1]):
                 row[r] += value * residual[i, r]
+
+
+@njit(cache=True, nogil=True)
+def _add_squares(data, indices, indptr, chosen, bend, total):  # type: ignore[no-untyped-def]
+    """``total += (S * S)[chosen]' bend``."""
+    for i in range(chosen.shape[0]):
+        for k in range(indptr[chosen[i]], indptr[chosen[i] + 1]):
+            value, row = data[k] * data[k], total[indices[k]]
+            for r in range(bend.shape[1]):
+                row[r] += value * bend[i, r]

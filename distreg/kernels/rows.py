@@ -26,6 +26,8 @@ __all__ = ["HELD_OUT", "NONE", "TEST", "TRAIN", "RowSums", "curvature_weights", 
 NONE, TRAIN, HELD_OUT, TEST = 0, 1, 2, 3
 """What a row is to a training set."""
 
+_NOTHING = np.empty((0, 0))
+
 BUFFER = 256
 """Columns at a time."""
 
@@ -98,6 +100,7 @@ def residual_rows(
     role: np.ndarray,
     bounds: np.ndarray,
     sums: RowSums,
+    bend: np.ndarray = _NOTHING,
 ) -> None:
     """Add the losses of some rows to `sums`, and replace their predictors by weighted residuals.
 
@@ -120,8 +123,13 @@ def residual_rows(
         Fits ``bounds[s]:bounds[s + 1]`` belong to training set s.
     sums : RowSums
         Added to.
+    bend : (h, R) array, optional
+        Overwritten by ``weight f''`` where a residual is written, by 0 elsewhere (of C classes the
+        diagonal).
     """
-    _residual_rows(loss_code, parameter, n_classes, eta, y, weight, role, bounds, sums.arrays())
+    _residual_rows(
+        loss_code, parameter, n_classes, eta, y, weight, role, bounds, sums.arrays(), bend
+    )
 
 
 def curvature_weights(
@@ -153,13 +161,15 @@ def curvature_weights(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _residual_rows(  # type: ignore[no-untyped-def]
-    code, parameter, n_classes, eta, y, weight, role, bounds, sums
+    code, parameter, n_classes, eta, y, weight, role, bounds, sums, bend
 ):
     step = max(BUFFER // n_classes, FEWEST_FITS)
     for s in range(bounds.shape[0] - 1):
         for start in range(bounds[s], bounds[s + 1], step):
             stop = min(start + step, bounds[s + 1])
-            totals = _some_fits(code, parameter, n_classes, eta, y, weight, role[:, s], start, stop)
+            totals = _some_fits(
+                code, parameter, n_classes, eta, y, weight, role[:, s], start, stop, bend
+            )
             for kind in range(len(sums)):
                 classes = sums[kind].shape[0] // bounds[-1]
                 some = sums[kind][start * classes : stop * classes]
@@ -170,7 +180,7 @@ def _residual_rows(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _some_fits(  # type: ignore[no-untyped-def]
-    code, parameter, n_classes, eta, y, weight, role, start, stop
+    code, parameter, n_classes, eta, y, weight, role, start, stop, bend
 ):
     """As `residual_rows`, for fits of one training set. The sums in the order of `RowSums`."""
     n_fits, width = stop - start, (stop - start) * n_classes
@@ -180,6 +190,7 @@ def _some_fits(  # type: ignore[no-untyped-def]
     loss, chi2 = np.empty(n_fits), np.empty(n_fits)
     slope, curvature = np.empty(width), np.empty(width)
     work = np.empty((n_classes + 3, n_fits))
+    bends = bend.size > 0
     for i in range(eta.shape[0]):
         row, scale = eta[i, start * n_classes : stop * n_classes], weight[i]
         if role[i] != NONE and scale > 0.0:
@@ -191,6 +202,9 @@ def _some_fits(  # type: ignore[no-untyped-def]
                 for j in range(width):
                     row[j] = -scale * slope[j]
                 _add(1.0, row, residual)
+                if bends:
+                    for j in range(width):
+                        bend[i, start * n_classes + j] = scale * curvature[j]
                 continue
             if role[i] == HELD_OUT:
                 _add(scale, loss, held_out)
@@ -198,6 +212,8 @@ def _some_fits(  # type: ignore[no-untyped-def]
                 _add(scale, loss, test)
                 _add_scores(code, n_classes, row, y[i], scale, slope, totals[6:])
         row[:] = 0.0
+        if bends:
+            bend[i, start * n_classes : stop * n_classes] = 0.0
     return totals
 
 

@@ -22,7 +22,8 @@ FULL_COPIES, SET_COPIES, GAP_COPIES = 6, 13, 3
 with missing indicators counted in p, for each training set with gaps."""
 
 COLUMN_COPIES = 3
-"""Arrays of one number for each fit, class and feature: coefficients, gradients, trial points."""
+"""Arrays of one number for each fit, class and feature: coefficients, gradients, trial points.
+With sparse features there is a fourth: the curvature along each."""
 
 BATCH_COPIES = 12
 """The same for the columns of a batch, with what is computed from them at once."""
@@ -191,8 +192,8 @@ class GlmMemory(Memory):
 
     @property
     def gradients(self) -> int:
-        """Bytes of the gradients of these columns."""
-        width = self.n_dense + self.n_sparse + self.n_missing
+        """Bytes of the gradients of these columns, and of the curvature along sparse features."""
+        width = self.n_dense + 2 * self.n_sparse + self.n_missing
         return 8 * width * self.columns * self.n_classes
 
     @property
@@ -201,11 +202,10 @@ class GlmMemory(Memory):
         from distreg.glm.anchors import FEW, OWN_BYTES
         from distreg.glm.problem import curvature_bytes
 
-        n_anchors = self._of_full
-        all_sets = max(n_anchors * (self.n_folds + 1), FEW)
         width = self.n_classes * self.set_size
-        own = curvature_bytes(width, all_sets, self.n_curvatures) <= OWN_BYTES
-        return all_sets if own else n_anchors
+        room = OWN_BYTES // max(curvature_bytes(width, 1, self.n_curvatures), 1)
+        all_sets = self._of_full * (self.n_folds + 1)
+        return max(all_sets if all_sets <= room else self._of_full, min(FEW, room))
 
     @property
     def _of_full(self) -> int:
@@ -253,7 +253,7 @@ class GlmMemory(Memory):
         from distreg.glm.anchors import METRIC_BYTES
 
         p, n_sets = self.n_classes * (self.n_dense + self.n_sparse), self.n_folds + 1
-        columns = COLUMN_COPIES * self.n_paths * n_sets * p
+        columns = (COLUMN_COPIES + bool(self.n_sparse)) * self.n_paths * n_sets * p
         if self.wide:
             columns = self.n_paths * n_sets * p + BATCH_COPIES * self.columns * p
         square = (self.n_classes * self.set_size) ** 2

@@ -1,0 +1,155 @@
+"""The curvature of one column: what corrections make exact, and what they keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from distreg.cv import cross_validate
+from distreg.data.arrays import from_arrays
+from distreg.data.folds import KFold, ShuffledKFold, make_cells
+from distreg.glm.between import Between
+from distreg.glm.fit import fit_columns
+from distreg.glm.metric import Metric
+from distreg.glm.secant import Pair, Secants
+from distreg.losses import get_loss
+from distreg.options import PathOptions
+from distreg.passes import PassRunner
+
+N_COMMON, N_RARE, ROWS = 4, 5, 60
+
+
+def metric_of_rows(Z: np.ndarray, weight: np.ndarray) -> Metric:
+    whole = (Z.T * weight) @ Z / len(Z)
+    return Metric(whole[:1, :1], whole[:1, 1:], whole[1:, 1:])
+
+
+def whole_of(model: Between) -> np.ndarray:
+    gram = np.array([model.product(unit) for unit in np.eye(model.cross.shape[1])])
+    return np.block([[model.corner, model.cross], [model.cross.T, gram]])
+
+
+def draw(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows with an intercept, common and rare features (a row each), and weights now and before."""
+    rng = np.random.default_rng(seed)
+    Z = np.zeros((ROWS, 1 + N_COMMON + N_RARE))
+    Z[:, 0] = 1.0
+    Z[:, 1 : 1 + N_COMMON] = rng.standard_normal((ROWS, N_COMMON))
+    Z[np.arange(N_RARE), 1 + N_COMMON + np.arange(N_RARE)] = rng.uniform(1, 3, N_RARE)
+    before = rng.uniform(0.1, 0.25, ROWS)
+    now = before.copy()
+    now[:N_RARE] *= rng.choice([0.01, 0.2, 5.0], N_RARE)
+    return Z, now, before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize("seed", range(4))
+def test_features_with_a_row_each_are_exact(seed: int, share: float) -> None:
+    Z, now, before = draw(seed)
+    anchor = metric_of_rows(Z, before)
+    model = Between(anchor, anchor, share)
+    true = metric_of_rows(Z, now)
+    bend = np.diagonal(true.gram).copy()
+    bend[:N_COMMON] = np.nan
+    model.bend(bend, np.ones(bend.size, dtype=bool))
+    expected = whole_of(Between(true, true, 0.0))
+    np.testing.assert_allclose(whole_of(model), expected, atol=1e-12)
+    chosen = np.array([0, 2, N_COMMON, N_COMMON + 3])
+    np.testing.assert_allclose(
+        model.block(chosen), expected[1:, 1:][np.ix_(chosen, chosen)], atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_corrections_keep_the_curvature_semidefinite_and_what_is_straight(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = [np.eye(5)[rng.integers(0, 5, ROWS)] for _ in range(2)]
+    Z = np.hstack([np.ones((ROWS, 1)), *groups, rng.standard_normal((ROWS, 2))])
+    straight = np.zeros((2, Z.shape[1]))
+    straight[0, :6] = [1, -1, -1, -1, -1, -1]
+    straight[1, 1:11] = np.repeat([1.0, -1.0], 5)
+    anchor = metric_of_rows(Z, rng.uniform(0.01, 0.25, ROWS))
+    model, p = Between(anchor, anchor, 0.0), Z.shape[1] - 1
+    bend = np.diagonal(anchor.gram) * 10.0 ** rng.uniform(-2, 1, p)
+    model.bend(bend, rng.random(p) < 0.7)
+    true = metric_of_rows(Z, rng.uniform(0.01, 0.25, ROWS))
+    for _ in range(3):
+        move = rng.standard_normal(1 + p)
+        change = whole_of(Between(true, true, 0.0)) @ move
+        model.correct(Pair(move[:1], move[1:], change[:1], change[1:]))
+        np.testing.assert_allclose(model.change_of(move[:1], move[1:])[1], change[1:], atol=1e-10)
+    whole = whole_of(model)
+    size = np.abs(whole).max()
+    np.testing.assert_allclose(whole, whole.T, atol=1e-12 * size)
+    assert np.linalg.eigvalsh(whole).min() > -1e-12 * size
+    np.testing.assert_allclose(straight @ whole, 0.0, atol=1e-12 * size)
+
+
+def test_moves_that_show_nothing_are_not_remembered() -> None:
+    secants, one = Secants(), np.ones(2)
+    for change in (-one, np.nan * one, 0.0 * one):
+        secants.learn(3, Pair(np.zeros(1), one, np.zeros(1), change))
+    assert secants.of(3, 2) == []
+    for k in range(5):
+        secants.learn(3, Pair(np.zeros(1), one, np.zeros(1), (k + 1.0) * one))
+    assert [pair.change[0] for pair in secants.of(3, 2)] == [3.0, 4.0, 5.0]
+    assert secants.of(3, 7) == []  # another working set
+    secants.forget(np.array([3]))
+    assert secants.of(3, 2) == []
+
+
+def rare_levels(n: int, seed: int) -> tuple[sparse.csr_array, np.ndarray]:
+    """Three categories of 60 levels, half of which have a few rows, beside four numbers."""
+    rng = np.random.default_rng(seed)
+    share = 1.0 / np.arange(1, 61) ** 2.2
+    levels = [rng.choice(60, n, p=share / share.sum()) for _ in range(3)]
+    numbers = rng.standard_normal((n, 4))
+    effects = [rng.standard_normal(60) for _ in range(3)]
+    eta = numbers.sum(axis=1) + sum(e[v] for e, v in zip(effects, levels, strict=True)) - 1.0
+    hot = [sparse.csr_array((np.ones(n), (np.arange(n), v)), shape=(n, 60)) for v in levels]
+    X = sparse.csr_array(sparse.hstack([sparse.csr_array(numbers), *hot]))
+    return X, (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float)
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.0])
+def test_rare_levels_do_not_cost_passes(l1_ratio: float) -> None:
+    X, y = rare_levels(20_000, 0)
+    data = from_arrays(X, y, classes=True)
+    options = PathOptions(loss="logistic", n_alphas=15, standardize=True, l1_ratios=(l1_ratio,))
+    cells = make_cells(ShuffledKFold(4, seed=0), data.n_rows)
+    result = cross_validate(data, cells, options, PassRunner(n_threads=2))
+    assert result.converged
+    assert result.paths[0].relative_violation.max() <= 1e-6
+    # 32 and 61 by the curvature of the full data's anchors alone
+    assert result.cost.n_passes <= 15
+
+
+@pytest.mark.parametrize("loss", ["logistic", "poisson", "squared_hinge"])
+def test_the_curvature_along_rare_features_is_that_of_the_rows(loss: str) -> None:
+    X, y = rare_levels(1500, 1)
+    data = from_arrays(X, y, classes=loss != "poisson")
+    cells, runner = make_cells(KFold(3), data.n_rows), PassRunner(n_threads=1)
+    options = PathOptions(loss=loss, n_alphas=4, standardize=True)
+    fitted = fit_columns(data, cells, get_loss(loss), options, runner)
+    dense, columns, problem = X.toarray(), fitted.columns, fitted.problem
+    assert columns.bend is not None
+    fold = np.repeat(np.arange(3), 500)
+    known = 0
+    for fit in range(columns.fits.size):
+        s = columns.fits.of(fit)[0]
+        coef, intercept = columns.raw(fit)
+        rows = np.full(1500, True) if s == 0 else fold != s - 1
+        eta, summary = dense[rows] @ coef[0] + intercept[0], problem.sets[s].summary
+        at = ~np.isnan(columns.bend[fit])
+        expected = curvature(loss, eta, y[rows]) @ (dense[rows] ** 2 + summary.mean**2)
+        expected /= summary.scale**2 * rows.sum()
+        np.testing.assert_allclose(columns.bend[fit][at], expected[at], rtol=1e-8)
+        known += int(at.sum())
+    assert known > 0
+
+
+def curvature(loss: str, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if loss == "logistic":
+        return 1 / ((1 + np.exp(-eta)) * (1 + np.exp(eta)))
+    return np.exp(eta) if loss == "poisson" else ((2 * y - 1) * eta < 1).astype(float)
