@@ -31,7 +31,7 @@ METRIC_BYTES = 256_000_000
 """Metrics of all training sets that are kept between steps; beyond it they are made again for one
 training set after the other."""
 
-FEW = 24
+FEW = 16
 """Columns that are left to the end have anchors each, where a task may hold them."""
 
 
@@ -107,10 +107,14 @@ class Anchors:
         n_anchors = self.fits.shape[1] * self._n_anchors
         self.cell_of = joined_cells(self.problem, n_anchors, features.size, FEATURE_BYTES)
 
-    def renew(self, fits: np.ndarray, curvature: Sequence[Curvature]) -> None:
-        """Take new curvature; what the same training sets had goes."""
+    def renew(self, fits: np.ndarray, curvature: Sequence[Curvature]) -> bool:
+        """Take new curvature; what the same training sets had goes.
+
+        Returns whether the former curvature was of other features.
+        """
+        other = False
         if self.held and not np.array_equal(self.held[0].curvature.features, self.features):
-            self.held = []
+            self.held, other = [], True
         new = [
             Anchor(*self.fits.of(int(fit)), found, self.problem.cell_weight)
             for fit, found in zip(fits, curvature, strict=True)
@@ -119,6 +123,7 @@ class Anchors:
         self._before = self.held
         self.held = [anchor for anchor in self.held if anchor.s not in renewed] + new
         self._metrics, self._edges = {}, {}
+        return other
 
     def drop(self, fits: np.ndarray) -> None:
         """Go back to the former curvature where nobody moves to the point of the new one."""

@@ -26,7 +26,10 @@ DEPENDENT = 0.05
 """Eigenvalue of the correlations of rare features below which they have rows in common."""
 
 LEAST = 1e-3
-"""Smallest ratio of two curvatures that is believed."""
+"""Smallest ratio of two curvatures that is believed, or of their inverses."""
+
+MOST = 400
+"""Features that are corrected for together."""
 
 ROUNDING = 1e-9
 """Share of the curvature that is added to the diagonal: corrections cancel most of it."""
@@ -80,10 +83,13 @@ class Between:
         diagonal = self._diagonal
         known = matters & (diagonal > 0.0) & ~np.isnan(bend)
         ratio = np.divide(bend, diagonal, out=np.ones_like(bend), where=known)
-        ratio = np.maximum(ratio, LEAST)
-        at = np.flatnonzero(np.abs(np.log(ratio)) > UNBENT)
+        ratio = np.clip(ratio, LEAST, 1.0 / LEAST)
+        wrong = np.abs(np.log(ratio))
+        at = np.flatnonzero(wrong > UNBENT)
         if at.size == 0:
             return
+        if at.size > MOST:
+            at = np.sort(at[np.argpartition(-wrong[at], MOST)[:MOST]])
         side = np.hstack([self.cross[:, at].T, self._rows(at)])
         square = side[:, self.corner.shape[0] + at]
         root = np.sqrt(ratio[at])
@@ -99,8 +105,8 @@ class Between:
         """Correct for what a move has shown (`secant`)."""
         foreseen_intercept, foreseen = self.change_of(pair.intercept, pair.coef)
         size = float(pair.coef @ foreseen + pair.intercept @ foreseen_intercept)
-        found = pair.curvature
-        if not (size > 0.0 and found > LEAST * size):
+        found, noise = pair.curvature, ROUNDING * float(self._diagonal @ pair.coef**2)
+        if not (size > noise and LEAST * size < found < size / LEAST):
             return
         both = np.array(
             [
@@ -117,7 +123,7 @@ class Between:
         block = np.asarray(sum(part * metric.gram[at] for metric, part in self._parts))
         if len(self._left):
             block = block + self._left[:, chosen].T @ self._right[:, chosen]
-            block[np.diag_indices_from(block)] += ROUNDING * self._diagonal[chosen]
+            block[np.diag_indices_from(block)] *= 1.0 + ROUNDING
         return block
 
     def product(self, move: np.ndarray) -> np.ndarray:

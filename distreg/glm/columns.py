@@ -66,7 +66,7 @@ class Columns:
     grad_intercept : (F, C) array
     bend : (F, C p) array or None
         Curvature along single scaled coefficients, of features that few rows have; else NaN.
-        None without sparse features.
+        None before an evaluation, and where none gives it.
     violation, gap : (F,) arrays
         Certificates.
     loss : (F,) array
@@ -81,8 +81,7 @@ class Columns:
         self.coef, self.grad = np.zeros((n, width)), np.zeros((n, width))
         self.intercept = np.zeros((n, problem.n_classes))
         self.grad_intercept = np.zeros_like(self.intercept)
-        any_sparse = problem.n_dense < problem.n_features
-        self.bend = np.full((n, width), np.nan) if any_sparse else None
+        self.bend: np.ndarray | None = None
         self.objective, self.loss = np.full(n, np.inf), np.full(n, np.inf)
         self.violation, self.gap = np.full(n, np.inf), np.full(n, np.inf)
         self.done = np.zeros(n, dtype=bool)

@@ -33,7 +33,15 @@ DECREASE = 0.01
 """Share of the predicted decrease that a step must bring."""
 
 LONGEST_RARE = 3.0
-"""Most that one step may change the linear predictor of a row through a feature that few have."""
+"""Most that one step may change the linear predictor of a row through a feature that few have: they
+may have next to no curvature."""
+
+EQUAL = 1.5
+"""Largest value of a rare feature over its mean square by its mean, which is that of its rows where
+they have the same: nothing is known of the size of others."""
+
+INEXACT = 1e-2
+"""Share of the violation that the minimum of the model may leave: the next pass corrects it."""
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -181,9 +189,9 @@ class Lockstep:
             # without an exponential or a margin there is no length beyond which the model is wrong
             longest = np.inf if self.problem.loss.target == "real" else LONGEST_STEP
             # where the curvature is its own, that of a former move is none the better
-            own = self.anchors.is_at(fit)
-            pairs = [] if own else self._secants.of(fit, point.coef.size)
-            found = step_of(model, point, pairs, self._size, damping, intercept, longest)
+            pairs = [] if self.anchors.is_at(fit) else self._secants.of(fit)
+            inexact = self._inexact(fit)
+            found = step_of(model, point, pairs, self._size, damping, intercept, inexact, longest)
         self._trial[fit] = columns.coef[fit]
         self._trial_intercept[fit] = columns.intercept[fit]
         self._promised[fit] = 0.0
@@ -194,12 +202,18 @@ class Lockstep:
 
     def _farthest(self, fit: int, at: np.ndarray | slice) -> np.ndarray | None:
         """Longest moves of rare features: a row that has one is not to change by more than that."""
-        if self.columns.bend is None:
+        if self.columns.bend is None or self.problem.loss.target == "real":
             return None
-        reach = self.problem.sets[int(self._sets[fit])].summary.reach
+        summary = self.problem.sets[int(self._sets[fit])].summary
+        equal = summary.reach * np.abs(summary.mean) <= EQUAL * summary.sd
         with np.errstate(divide="ignore"):
-            longest = np.tile(LONGEST_RARE / reach, self.problem.n_classes)[at]
+            longest = np.where(equal, LONGEST_RARE / summary.reach, np.inf)
+        longest = np.tile(longest, self.problem.n_classes)[at]
         return np.where(np.isnan(self.columns.bend[fit, at]), np.inf, longest)
+
+    def _inexact(self, fit: int) -> float:
+        """Share of a fit's violation that its step may leave."""
+        return INEXACT
 
     def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False) -> Evaluation:
         """Evaluate the trial points of `fits` (ascending), and keep the anchors' curvature."""
@@ -215,8 +229,8 @@ class Lockstep:
         )
         found = self._evaluate(request)
         self._asked = anchors
-        if anchors.size:
-            self.anchors.renew(anchors, found.curvature)
+        if anchors.size and self.anchors.renew(anchors, found.curvature):
+            self._secants = Secants()
         return found
 
     def _take(self, fits: np.ndarray, values: Values, tolerance: Tolerance) -> None:
@@ -225,7 +239,6 @@ class Lockstep:
         objective, violation, gap = certified(
             self.problem, self.fits, fits, self._trial[fits], values, self._lean(fits, values)
         )
-        self._learn(fits, values)
         best = columns.objective[fits]
         with np.errstate(invalid="ignore"):
             slack = 64 * EPS * (np.abs(best) + self._null[self._sets[fits]])
@@ -233,6 +246,7 @@ class Lockstep:
             accept = np.isfinite(objective) & ~(objective > enough)
         accept |= ~np.isfinite(best)
         taken = fits[accept]
+        self._learn(fits, values, accept)
         columns.coef[taken], columns.intercept[taken] = (
             self._trial[taken],
             self._trial_intercept[taken],
@@ -240,7 +254,9 @@ class Lockstep:
         columns.objective[taken], columns.loss[taken] = objective[accept], values.loss[accept]
         columns.grad[taken] = values.grad[accept]
         columns.grad_intercept[taken] = values.grad_intercept[accept]
-        if columns.bend is not None and values.bend is not None:
+        if values.bend is not None:
+            if columns.bend is None:
+                columns.bend = np.full(columns.coef.shape, np.nan)
             columns.bend[taken] = values.bend[accept]
         columns.violation[taken], columns.gap[taken] = violation[accept], gap[accept]
         columns.scores.put(taken, values.scores, np.flatnonzero(accept))
@@ -253,15 +269,19 @@ class Lockstep:
         certain = columns.violation[fits] <= tolerance.violation * unit
         certain &= columns.gap[fits] <= tolerance.gap * null
         columns.done[fits] = certain
+        self._secants.forget(fits[certain])
 
-    def _learn(self, fits: np.ndarray, values: Values) -> None:
-        """Remember what the moves to the trial points have shown."""
+    def _learn(self, fits: np.ndarray, values: Values, accept: np.ndarray) -> None:
+        """Remember what the moves to accepted trial points have shown."""
         columns, at = self.columns, self.anchors.columns
-        for i in np.flatnonzero(self._promised[fits] < 0.0):
+        for i in np.flatnonzero(accept & (self._promised[fits] < 0.0)):
             fit = int(fits[i])
+            move = self._trial[fit] - columns.coef[fit]
+            if np.count_nonzero(move) > np.count_nonzero(move[at]):
+                continue  # made with another working set
             pair = Pair(
                 self._trial_intercept[fit] - columns.intercept[fit],
-                self._trial[fit, at] - columns.coef[fit, at],
+                move[at],
                 columns.grad_intercept[fit] - values.grad_intercept[i],
                 columns.grad[fit, at] - values.grad[i, at],
             )
@@ -283,6 +303,7 @@ class Lockstep:
                 return False
             columns.objective[fits[i]] = objective
             self._damping[fits[i]] = 1.0
+            self._secants.forget(fits[[i]])
             return True
 
         for step, order in ((-1, range(fits.size)), (1, range(fits.size - 1, -1, -1))):

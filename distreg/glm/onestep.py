@@ -21,6 +21,9 @@ NEAR = 1e-4
 """KKT violation of the full data's column, over the null gradient, from which folds take their
 step. It corrects what is left of this violation, too, to second order."""
 
+FOLD_INEXACT = 1e-4
+"""Share of the violation that the minimum of a fold's model may leave."""
+
 
 class OneStep(Lockstep):
     """A driver of the full data, which the folds follow."""
@@ -84,6 +87,10 @@ class OneStep(Lockstep):
             self._take(own, values, tolerance)
             left.append(own[~columns.done[own]])
         return np.concatenate([np.empty(0, dtype=np.int64), *left])
+
+    def _inexact(self, fit: int) -> float:
+        # no pass corrects a fold's step
+        return FOLD_INEXACT if fit >= self.fits.size // self.fits.n_sets else super()._inexact(fit)
 
     def _adopt(self, fits: np.ndarray) -> None:
         # a fold's column is one step from the full data's, not where its neighbours stand

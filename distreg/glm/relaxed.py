@@ -148,6 +148,7 @@ def _copied(columns: Columns, problem: Problem, fits: Fits) -> Columns:
     """New columns in the same places, without a penalty."""
     new = Columns(problem, fits)
     _copy_answers(new, columns, np.arange(fits.size))
+    new.bend = None if columns.bend is None else columns.bend.copy()
     return new
 
 

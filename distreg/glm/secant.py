@@ -41,21 +41,20 @@ class Pair:
 
 
 class Secants:
-    """The last pairs of each column, latest last."""
+    """The last pairs of each column, latest last; all about the same coefficients."""
 
     def __init__(self) -> None:
         self._pairs: dict[int, list[Pair]] = {}
 
-    def of(self, fit: int, width: int) -> list[Pair]:
-        """Pairs of P = `width` coefficients of a column."""
-        pairs = self._pairs.get(fit, [])
-        return pairs if pairs and pairs[0].coef.size == width else []
+    def of(self, fit: int) -> list[Pair]:
+        """Pairs of a column."""
+        return self._pairs.get(fit, [])
 
     def learn(self, fit: int, pair: Pair) -> None:
         """Remember a move, unless rounding or overflow hides what it shows."""
         found = pair.curvature
         if np.isfinite(found) and found > 0.0:
-            self._pairs[fit] = [*self.of(fit, pair.coef.size), pair][-MOST_PAIRS:]
+            self._pairs[fit] = [*self.of(fit), pair][-MOST_PAIRS:]
 
     def forget(self, fits: np.ndarray) -> None:
         """Columns begin anew."""

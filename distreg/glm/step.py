@@ -29,8 +29,8 @@ active."""
 ROUNDING = 1e-11
 """Excess of a gradient, beside the largest one, that is rounding."""
 
-INEXACT = 1e-2
-"""Share of the violation that the minimum of the model may leave."""
+CANCELLED = 1e-12
+"""Share of the diagonal that is rounding when the intercepts' part has been subtracted."""
 
 MOST = 0.7
 """Share of the features that are as well solved for together."""
@@ -88,6 +88,7 @@ def step_of(
     size: float,
     damping: float,
     fit_intercept: bool,
+    inexact: float,
     longest: float = LONGEST_STEP,
 ) -> Step | None:
     """Minimise the quadratic model plus the penalty; None when that cannot be computed.
@@ -103,6 +104,8 @@ def step_of(
     damping : float
         1, or more after a refused step.
     fit_intercept : bool
+    inexact : float
+        Share of the violation that the minimum of the model may leave.
     longest : float
         Root mean square change of the linear predictor after which a step ends.
     """
@@ -120,9 +123,9 @@ def step_of(
         own = follow_of(model.corner, point.grad_intercept)
         grad = grad - model.cross.T @ own
     lift = (damping - 1.0) * LEVENBERG * size
-    new = _minimum(model, point, grad, follow, (damping, lift, size))
+    new = _minimum(model, point, grad, follow, (damping, lift, size), inexact)
     if point.farthest is not None:
-        new = point.coef + np.clip(new - point.coef, -point.farthest, point.farthest)
+        new = np.clip(new, point.coef - point.farthest, point.coef + point.farthest)
     move, intercept_move = new - point.coef, np.zeros(model.corner.shape[0])
     if own is not None and follow is not None:
         intercept_move = own / damping - follow @ move
@@ -147,6 +150,7 @@ def _minimum(
     grad: np.ndarray,
     follow: np.ndarray | None,
     sizes: tuple[float, float, float],
+    inexact: float,
 ) -> np.ndarray:
     """Coefficients (P,): solved for those that are active or likely to be, then all are checked.
 
@@ -158,7 +162,7 @@ def _minimum(
     slack = ROUNDING * float(np.abs(grad).max(initial=0.0))
     # the model holds nearby: its exact minimum is not worth having
     violation = penalties.distance(coef, grad, point.lasso, point.ridge, point.box)[point.usable]
-    slack = max(slack, INEXACT * float(violation.max(initial=0.0)))
+    slack = max(slack, inexact * float(violation.max(initial=0.0)))
     inside = (coef != 0.0) | point.may_enter(grad, LIKELY)
     while True:
         if inside.mean() > MOST:
@@ -166,7 +170,9 @@ def _minimum(
         chosen = np.flatnonzero(inside)
         hessian = model.block(chosen)
         if follow is not None:
+            lost = CANCELLED * np.diagonal(hessian)
             hessian = hessian - model.cross[:, chosen].T @ follow[:, chosen]
+            hessian[np.diag_indices_from(hessian)] += lost
         if damping != 1.0:
             hessian = damping * hessian
             hessian[np.diag_indices_from(hessian)] += lift

@@ -90,6 +90,8 @@ class Evaluator:
         Takes the weighted products at the anchors.
     cell_of : (n_cells,) int array
         Where a cell's products go; -1 leaves them out.
+    bends : bool
+        Whether to sum the curvature along the sparse features.
 
     Attributes
     ----------
@@ -98,18 +100,23 @@ class Evaluator:
     grad : (n_parts, p + m, R) array
         ``Z'E``: the negative gradients of the training loss, times the weight of the rows.
     bend : (n_parts, p_sparse, R) array
-        Sums of ``weight f'' x^2`` of the sparse features.
+        Sums of ``weight f'' x^2`` of the sparse features; without `bends` (n_parts, 0, R).
     """
 
     def __init__(
-        self, points: Points, curvature: CurvatureSums | None, cell_of: np.ndarray
+        self,
+        points: Points,
+        curvature: CurvatureSums | None,
+        cell_of: np.ndarray,
+        bends: bool = False,
     ) -> None:
         n_parts = len(points.role) if points.by_cell else 1
         self._points, self.curvature, self._cell_of = points, curvature, cell_of
         self.sums = [rows.RowSums.zeros(points.n_fits, points.n_classes) for _ in range(n_parts)]
         self.grad = np.zeros((n_parts, *points.coef.shape))
         n_sparse = len(points.coef) - points.missing.size - points.centre.size
-        self.bend = np.zeros((n_parts, n_sparse, points.coef.shape[1]))
+        self._bends = bends and n_sparse > 0
+        self.bend = np.zeros((n_parts, n_sparse if bends else 0, points.coef.shape[1]))
         width = max(points.coef.shape[1], 1)
         self._height = int(np.clip(TILE_BYTES // (8 * width), FEWEST_ROWS, TILE_ROWS))
         n_dense, n_missing = points.centre.size, points.missing.size
@@ -161,7 +168,7 @@ class Evaluator:
             into = int(self._cell_of[cell])
             self.curvature.add(tile, chosen, of.reshape(chosen.size, -1), into)
         role = np.repeat(points.role[cell][None, :], chosen.size, axis=0)
-        bend = np.empty((0, 0) if matrix is None else eta.shape)
+        bend = np.empty(eta.shape if self._bends and matrix is not None else (0, 0))
         rows.residual_rows(
             points.loss, points.parameter, points.n_classes, eta, y, weight, role, points.bounds,
             self.sums[part], bend,
@@ -174,7 +181,8 @@ class Evaluator:
                 self.grad[part, self._dense_rows, low:high] += product
         if matrix is not None:
             _add_transposed(*entries, chosen, eta, self.grad[part, self._sparse_rows])
-            _add_squares(*entries, chosen, bend, self.bend[part])
+            if self._bends:
+                _add_squares(*entries, chosen, bend, self.bend[part])
 
     def _trained(self, cell: int) -> list[tuple[int, int]]:
         """Runs of columns that train on a cell."""

@@ -21,9 +21,9 @@ FULL_COPIES, SET_COPIES, GAP_COPIES = 6, 13, 3
 """Matrices of p x p numbers: for the full data, for each training set that is being fitted, and,
 with missing indicators counted in p, for each training set with gaps."""
 
-COLUMN_COPIES = 3
-"""Arrays of one number for each fit, class and feature: coefficients, gradients, trial points.
-With sparse features there is a fourth: the curvature along each."""
+COLUMN_COPIES = 9
+"""Arrays of one number for each fit, class and feature: coefficients, gradients, trial points, and
+both sides of three pairs. With sparse features there is one more: the curvature along each."""
 
 BATCH_COPIES = 12
 """The same for the columns of a batch, with what is computed from them at once."""
@@ -193,7 +193,7 @@ class GlmMemory(Memory):
     @property
     def gradients(self) -> int:
         """Bytes of the gradients of these columns, and of the curvature along sparse features."""
-        width = self.n_dense + 2 * self.n_sparse + self.n_missing
+        width = self.n_dense + self.n_sparse * (1 if self.wide else 2) + self.n_missing
         return 8 * width * self.columns * self.n_classes
 
     @property
