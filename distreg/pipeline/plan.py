@@ -23,6 +23,9 @@ __all__ = ["Plan", "check_fits", "make_plan"]
 USUAL_ROUNDS = (30, 300)
 """Passes of a loss with a kink (docs/decisions/0014)."""
 
+RARE_PASSES = 20
+"""Passes that categories with levels of a few rows may take beyond what is usual."""
+
 STAGE_PASSES = 4
 """Passes of a further stage: relaxed refits, or the first fit of adaptive penalties."""
 
@@ -159,7 +162,7 @@ def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources:
         worker, client = max(worker, more[0]), max(client, more[1])
     n_fits = memory.n_paths * (cells.n_folds + 1)
     driver, reason = _driver(config.model.loss, memory, n_fits)
-    fewest, usual, most, test = _passes(config, cells)
+    fewest, usual, most, test = _passes(config, cells, dataset.n_sparse > 0)
     # the halves have no relaxed refits
     extra = 0 if halves is None else usual - STAGE_PASSES * bool(config.model.relax)
     return Plan(
@@ -251,7 +254,7 @@ def _driver(loss: str, memory: Memory, n_fits: int) -> tuple[str, str]:
     )
 
 
-def _passes(config: PipelineConfig, cells: Cells) -> tuple[int, int, int, int]:
+def _passes(config: PipelineConfig, cells: Cells, has_levels: bool) -> tuple[int, int, int, int]:
     """Usual passes of a fit (fewest, most), the most that are allowed, and those of test rows."""
     if config.model.loss == "squared":
         return 1, 1, 1, 0
@@ -269,6 +272,8 @@ def _passes(config: PipelineConfig, cells: Cells) -> tuple[int, int, int, int]:
     more = int(get_loss(config.model.loss).null_eta is None)
     more += STAGE_PASSES * (bool(config.model.relax) + (config.model.adaptive is not None))
     fewest, usual = (min(n + more, most) for n in USUAL_PASSES)
+    if has_levels:
+        usual = min(usual + RARE_PASSES, most)
     return fewest, usual, most, test
 
 
