@@ -124,34 +124,64 @@ def test_rare_levels_do_not_cost_passes(l1_ratio: float) -> None:
     assert result.cost.n_passes <= 15
 
 
-@pytest.mark.parametrize("loss", ["logistic", "poisson", "squared_hinge"])
-def test_the_curvature_along_rare_features_is_that_of_the_rows(loss: str) -> None:
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("loss", ["logistic", "poisson", "squared_hinge", "multinomial"])
+def test_the_curvature_along_rare_features_is_that_of_the_rows(
+    loss: str, fit_intercept: bool
+) -> None:
     X, y = rare_levels(1500, 1)
-    data = from_arrays(X, y, classes=loss != "poisson")
+    rng = np.random.default_rng(2)
+    weight = rng.uniform(0.5, 2.0, 1500)
+    if loss == "multinomial":
+        y = y + (rng.random(1500) < 0.3)
+    data = from_arrays(X, y, sample_weight=weight, classes=loss != "poisson")
     cells, runner = make_cells(KFold(3), data.n_rows), PassRunner(n_threads=1)
-    options = PathOptions(loss=loss, n_alphas=4, standardize=True)
+    options = PathOptions(loss=loss, n_alphas=4, standardize=True, fit_intercept=fit_intercept)
     fitted = fit_columns(data, cells, get_loss(loss), options, runner)
     dense, columns, problem = X.toarray(), fitted.columns, fitted.problem
     assert columns.bend is not None
-    fold = np.repeat(np.arange(3), 500)
-    known = 0
+    fold, known = np.repeat(np.arange(3), 500), 0
     for fit in range(columns.fits.size):
         s = columns.fits.of(fit)[0]
         coef, intercept = columns.raw(fit)
         rows = np.full(1500, True) if s == 0 else fold != s - 1
-        eta, summary = dense[rows] @ coef[0] + intercept[0], problem.sets[s].summary
+        bent = curvature(loss, dense[rows] @ coef.T + intercept, y[rows]) * weight[rows, None]
+        expected = bent.T @ (dense[rows] ** 2 + problem.sets[s].origin ** 2)
+        expected /= problem.sets[s].summary.scale ** 2 * weight[rows].sum()
         at = ~np.isnan(columns.bend[fit])
-        expected = curvature(loss, eta, y[rows]) @ (dense[rows] ** 2 + summary.mean**2)
-        expected /= summary.scale**2 * rows.sum()
-        np.testing.assert_allclose(columns.bend[fit][at], expected[at], rtol=1e-8)
+        np.testing.assert_allclose(columns.bend[fit][at], expected.ravel()[at], rtol=1e-7)
         known += int(at.sum())
     assert known > 0
 
 
 def curvature(loss: str, eta: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if loss == "multinomial":
+        share = np.exp(eta - eta.max(axis=1, keepdims=True))
+        share /= share.sum(axis=1, keepdims=True)
+        return share * (1.0 - share)
     if loss == "logistic":
         return 1 / ((1 + np.exp(-eta)) * (1 + np.exp(eta)))
-    return np.exp(eta) if loss == "poisson" else ((2 * y - 1) * eta < 1).astype(float)
+    return np.exp(eta) if loss == "poisson" else ((2 * y[:, None] - 1) * eta < 1).astype(float)
+
+
+def test_rare_levels_within_bounds() -> None:
+    X, y = rare_levels(20_000, 0)
+    bounds = (0.0, 1.5)
+    options = PathOptions(
+        loss="logistic",
+        n_alphas=8,
+        standardize=True,
+        lower_bounds=bounds[0],
+        upper_bounds=bounds[1],
+    )
+    cells = make_cells(ShuffledKFold(3, seed=0), 20_000)
+    result = cross_validate(
+        from_arrays(X, y, classes=True), cells, options, PassRunner(n_threads=2)
+    )
+    assert result.converged
+    assert result.paths[0].coef.min() >= bounds[0]
+    assert result.paths[0].coef.max() <= bounds[1]
+    assert result.cost.n_passes <= 15
 
 
 def test_rows_far_out_do_not_break_poisson_steps() -> None:
