@@ -14,7 +14,7 @@ from distreg.glm.columns import Columns, Values, certified, request_of, values_i
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels, null_curvature
 from distreg.glm.secant import Pair, Secants
-from distreg.glm.step import LONGEST_STEP, Point, step_of
+from distreg.glm.step import LONGEST_STEP, Point, farthest_of, step_of
 
 __all__ = ["Lockstep", "Tolerance"]
 
@@ -31,14 +31,6 @@ ADOPTION = 1e-9
 
 DECREASE = 0.01
 """Share of the predicted decrease that a step must bring."""
-
-LONGEST_RARE = 3.0
-"""Most that one step may change the linear predictor of a row through a feature that few have: they
-may have next to no curvature."""
-
-EQUAL = 1.5
-"""Largest value of a rare feature over its mean square by its mean, which is that of its rows where
-they have the same: nothing is known of the size of others."""
 
 INEXACT = 1e-2
 """Share of the violation that the minimum of the model may leave: the next pass corrects it."""
@@ -174,6 +166,8 @@ class Lockstep:
             lasso, ridge = self.fits.strengths(self.problem, np.array([fit]))
             s = int(self._sets[fit])
             summary, box = self.problem.sets[s].summary, self.problem.box(s)
+            bend = None if columns.bend is None else columns.bend[fit]
+            real = self.problem.loss.target == "real"
             point = Point(
                 coef=columns.coef[fit, at],
                 grad=columns.grad[fit, at],
@@ -182,12 +176,12 @@ class Lockstep:
                 ridge=ridge[0, at],
                 usable=np.tile(summary.usable, self.problem.n_classes)[at],
                 box=None if box is None else box.only(at),
-                bend=None if columns.bend is None else columns.bend[fit, at],
-                farthest=self._farthest(fit, at),
+                bend=None if bend is None else bend[at],
+                farthest=None if bend is None or real else farthest_of(summary, bend)[at],
             )
             damping, intercept = float(self._damping[fit]), self.problem.fit_intercept
             # without an exponential or a margin there is no length beyond which the model is wrong
-            longest = np.inf if self.problem.loss.target == "real" else LONGEST_STEP
+            longest = np.inf if real else LONGEST_STEP
             # where the curvature is its own, that of a former move is none the better
             pairs = [] if self.anchors.is_at(fit) else self._secants.of(fit)
             inexact = self._inexact(fit)
@@ -199,17 +193,6 @@ class Lockstep:
             self._trial[fit, at] = found.coef
             self._trial_intercept[fit] += found.intercept_move
             self._promised[fit] = found.promised
-
-    def _farthest(self, fit: int, at: np.ndarray | slice) -> np.ndarray | None:
-        """Longest moves of rare features: a row that has one is not to change by more than that."""
-        if self.columns.bend is None or self.problem.loss.target == "real":
-            return None
-        summary = self.problem.sets[int(self._sets[fit])].summary
-        equal = summary.reach * np.abs(summary.mean) <= EQUAL * summary.sd
-        with np.errstate(divide="ignore"):
-            longest = np.where(equal, LONGEST_RARE / summary.reach, np.inf)
-        longest = np.tile(longest, self.problem.n_classes)[at]
-        return np.where(np.isnan(self.columns.bend[fit, at]), np.inf, longest)
 
     def _inexact(self, fit: int) -> float:
         """Share of a fit's violation that its step may leave."""

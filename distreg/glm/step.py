@@ -13,14 +13,23 @@ from distreg.glm.metric import follow_of
 from distreg.glm.secant import Pair
 from distreg.penalties import Box
 from distreg.solvers.newton import newton_step
+from distreg.summary import TrainingSummary
 
-__all__ = ["Point", "Step", "step_of"]
+__all__ = ["LONGEST_STEP", "Point", "Step", "farthest_of", "step_of"]
 
 LEVENBERG = 1e-3
 """Share of the null model's curvature that is added for a refused step."""
 
 LONGEST_STEP = 2.0
 """Root mean square change of the linear predictor in one step; Newton's model is local."""
+
+LONGEST_RARE = 3.0
+"""Most that one step may change the linear predictor of a row through a feature that few have: they
+may have next to no curvature."""
+
+EQUAL = 1.5
+"""Largest value of a rare feature over its mean square by its mean, which is that of its rows where
+they have the same: nothing is known of the size of others."""
 
 LIKELY = 0.9
 """Share of its L1 weight beyond which the gradient of a feature at 0 says that it may become
@@ -142,6 +151,22 @@ def step_of(
         intercept_move=share * intercept_move,
         promised=share * min(float(promised), 0.0),
     )
+
+
+def farthest_of(summary: TrainingSummary, bend: np.ndarray) -> np.ndarray:
+    """Longest moves of the scaled coefficients, (C p,): infinite but for rare features.
+
+    Parameters
+    ----------
+    summary : TrainingSummary
+    bend : (C p,) array
+        NaN where a feature is not rare.
+    """
+    equal = summary.reach * np.abs(summary.mean) <= EQUAL * summary.sd
+    with np.errstate(divide="ignore"):
+        longest = np.where(equal, LONGEST_RARE / summary.reach, np.inf)
+    longest = np.tile(longest, bend.size // longest.size)
+    return np.where(np.isnan(bend), np.inf, longest)
 
 
 def _minimum(
