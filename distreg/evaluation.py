@@ -55,12 +55,6 @@ class Request:
         return int(self.cell_of.max(initial=-1)) + 1
 
     @property
-    def bends(self) -> bool:
-        """Whether the curvature along each sparse feature is summed; not for working sets."""
-        n_features = len(self.points.coef) - self.points.missing.size
-        return self.features.size == n_features
-
-    @property
     def watched(self) -> Watched:
         """The features of the curvature, as the kernels know them."""
         return Watched.of(self.features, self.points.centre.size, self.points.missing)
@@ -110,8 +104,8 @@ class Evaluation:
     ----------
     sums : tuple of P RowSums
     grad : (P, p + m, R) array
-    bend : (P, p_sparse, R) array
-        Sums of ``weight f'' x^2`` of the sparse features; of none with a working set.
+    bend : (P, b, R) array
+        Sums of ``weight f'' x^2`` of the rare features.
     curvature : tuple of Curvature
         One for each anchor.
     """
@@ -151,7 +145,7 @@ def _chunk(rule: Any, request: Request, blocks: Iterator[Block]) -> State:
 def evaluate(request: Request, blocks: Iterator[tuple[Block, np.ndarray]]) -> State:
     """Evaluate blocks with the cells of their rows."""
     points = request.points
-    evaluator = Evaluator(points, _curvature_sums(request), request.cell_of, request.bends)
+    evaluator = Evaluator(points, _curvature_sums(request), request.cell_of)
     for block, cells in blocks:
         evaluator.add(block, cells)
         del block  # or it would live while the next one is made

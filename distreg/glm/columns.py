@@ -155,6 +155,10 @@ def request_of(
         role=np.ascontiguousarray(role),
         by_cell=by_cell,
         anchors=np.asarray(anchors, dtype=np.int64),
+        # a working set holds few of all the features that a pass goes through
+        rare=_any_rare(problem)
+        if features.size == problem.n_features
+        else np.empty(0, dtype=np.int64),
     )
     return Request(points, features, cell_of)
 
@@ -299,19 +303,33 @@ def bend_of(
 
     Parameters
     ----------
-    bend : (p_sparse, n C) array
+    bend : (b, n C) array
         As evaluated, about 0. Where the mean is small, so is what it has in common with the rows
         that have the feature, but not with all others.
     curvature : (n C,) array
         Sums of ``weight f''``.
     weight : float
     """
-    summary, n_dense = problem.sets[s].summary, problem.n_dense
+    summary = problem.sets[s].summary
     out = np.full((problem.n_features, bend.shape[1]), np.nan)
-    rare = summary.usable & (summary.mean**2 <= RARE * summary.sd**2)
-    rare[:n_dense] = False
-    at = np.flatnonzero(rare)
+    known = problem.n_dense + _any_rare(problem)
+    here = _rare(problem, s)[known]
+    at = known[here]
     square = np.multiply.outer(problem.sets[s].origin[at] ** 2, curvature)
-    out[at] = (bend[at - n_dense] + square) / (summary.scale[at] ** 2 * weight)[:, None]
+    out[at] = (bend[here] + square) / (summary.scale[at] ** 2 * weight)[:, None]
     n_classes = problem.n_classes
     return np.ascontiguousarray(out.T).reshape(-1, n_classes * problem.n_features)
+
+
+def _rare(problem: Problem, s: int) -> np.ndarray:
+    """Sparse features that few rows of a training set have, (p,) bool."""
+    summary = problem.sets[s].summary
+    rare = summary.usable & (summary.mean**2 <= RARE * summary.sd**2)
+    rare[: problem.n_dense] = False
+    return np.asarray(rare)
+
+
+def _any_rare(problem: Problem) -> np.ndarray:
+    """Numbers, among the sparse features, of those that are rare in any training set."""
+    rare = np.any([_rare(problem, s) for s in range(len(problem.sets))], axis=0)
+    return np.asarray(np.flatnonzero(rare[problem.n_dense :]))

@@ -55,6 +55,8 @@ class Points:
         Keep the sums and gradients of every cell apart.
     anchors : (A,) int array
         Fits whose curvature weights are wanted.
+    rare : (b,) int array
+        Columns of the sparse part along which the curvature of every fit is wanted.
     """
 
     loss: int
@@ -68,6 +70,7 @@ class Points:
     role: np.ndarray
     by_cell: bool
     anchors: np.ndarray
+    rare: np.ndarray
 
     @property
     def n_pairs(self) -> int:
@@ -90,8 +93,6 @@ class Evaluator:
         Takes the weighted products at the anchors.
     cell_of : (n_cells,) int array
         Where a cell's products go; -1 leaves them out.
-    bends : bool
-        Whether to sum the curvature along the sparse features.
 
     Attributes
     ----------
@@ -99,24 +100,18 @@ class Evaluator:
         One for each part; a part is a cell (`by_cell`) or all rows.
     grad : (n_parts, p + m, R) array
         ``Z'E``: the negative gradients of the training loss, times the weight of the rows.
-    bend : (n_parts, p_sparse, R) array
-        Sums of ``weight f'' x^2`` of the sparse features; without `bends` (n_parts, 0, R).
+    bend : (n_parts, b, R) array
+        Sums of ``weight f'' x^2`` of the rare features.
     """
 
     def __init__(
-        self,
-        points: Points,
-        curvature: CurvatureSums | None,
-        cell_of: np.ndarray,
-        bends: bool = False,
+        self, points: Points, curvature: CurvatureSums | None, cell_of: np.ndarray
     ) -> None:
         n_parts = len(points.role) if points.by_cell else 1
         self._points, self.curvature, self._cell_of = points, curvature, cell_of
         self.sums = [rows.RowSums.zeros(points.n_fits, points.n_classes) for _ in range(n_parts)]
         self.grad = np.zeros((n_parts, *points.coef.shape))
-        n_sparse = len(points.coef) - points.missing.size - points.centre.size
-        self._bends = bends and n_sparse > 0
-        self.bend = np.zeros((n_parts, n_sparse if bends else 0, points.coef.shape[1]))
+        self.bend = np.zeros((n_parts, points.rare.size, points.coef.shape[1]))
         width = max(points.coef.shape[1], 1)
         self._height = int(np.clip(TILE_BYTES // (8 * width), FEWEST_ROWS, TILE_ROWS))
         n_dense, n_missing = points.centre.size, points.missing.size
@@ -125,6 +120,8 @@ class Evaluator:
         self._height = min(self._height, max(most, FEWEST_ROWS))
         self._dense_rows = np.r_[0:n_dense, last : last + n_missing]
         self._sparse_rows = slice(n_dense, last)
+        self._place = np.full(last - n_dense, -1)
+        self._place[points.rare] = np.arange(points.rare.size)
         first = points.anchors * points.n_classes
         self._anchor_columns = np.add.outer(first, np.arange(points.n_classes)).ravel()
         used = np.flatnonzero(points.coef[self._dense_rows].any(axis=1))
@@ -168,7 +165,7 @@ class Evaluator:
             into = int(self._cell_of[cell])
             self.curvature.add(tile, chosen, of.reshape(chosen.size, -1), into)
         role = np.repeat(points.role[cell][None, :], chosen.size, axis=0)
-        bend = np.empty(eta.shape if self._bends and matrix is not None else (0, 0))
+        bend = np.empty(eta.shape if points.rare.size else (0, 0))
         rows.residual_rows(
             points.loss, points.parameter, points.n_classes, eta, y, weight, role, points.bounds,
             self.sums[part], bend,
@@ -181,8 +178,8 @@ class Evaluator:
                 self.grad[part, self._dense_rows, low:high] += product
         if matrix is not None:
             _add_transposed(*entries, chosen, eta, self.grad[part, self._sparse_rows])
-            if self._bends:
-                _add_squares(*entries, chosen, bend, self.bend[part])
+            if points.rare.size:
+                _add_squares(*entries, chosen, bend, self._place, self.bend[part])
 
     def _trained(self, cell: int) -> list[tuple[int, int]]:
         """Runs of columns that train on a cell."""
@@ -228,10 +225,11 @@ def _add_transposed(data, indices, indptr, chosen, residual, grad):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def _add_squares(data, indices, indptr, chosen, bend, total):  # type: ignore[no-untyped-def]
-    """``total += (S * S)[chosen]' bend``."""
+def _add_squares(data, indices, indptr, chosen, bend, place, total):  # type: ignore[no-untyped-def]
+    """``total[place] += (S * S)[chosen]' bend`` of the columns that have a place."""
     for i in range(chosen.shape[0]):
         for k in range(indptr[chosen[i]], indptr[chosen[i] + 1]):
-            value, row = data[k] * data[k], total[indices[k]]
-            for r in range(bend.shape[1]):
-                row[r] += value * bend[i, r]
+            if place[indices[k]] >= 0:
+                value, row = data[k] * data[k], total[place[indices[k]]]
+                for r in range(bend.shape[1]):
+                    row[r] += value * bend[i, r]
