@@ -7,10 +7,10 @@ left of the problem has a few times as many rows as coefficients, and HiGHS find
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linprog
 
 from distreg.admm.dual import Strengths, others
 from distreg.admm.rows import Duals, Kinks
+from distreg.solvers.kinked import Kinked, minimise
 
 __all__ = ["cornered"]
 
@@ -59,45 +59,37 @@ def _programme(
     intercept: float,
     balance: bool,
     trust: float,
-) -> tuple[np.ndarray, float, np.ndarray] | None:
-    """Coefficients, intercept and weighted slopes; None without an optimum.
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Coefficients, intercept and weighted slopes.
 
-    Variables are the positive and negative parts of the coefficients, the intercept, and how far
-    the rows' predictors are above and below their kinks.
+    Variables are the coefficients that may move, and the intercept; a pure L1 part is a kink at 0.
     """
-    row, weight = kinks.row[pairs], kinks.weight[pairs]
-    fitted = np.flatnonzero(np.isfinite(strengths.lasso[0]))
-    features, at = kinks.features[row][:, fitted], coef[fitted]
-    lasso, slope = strengths.lasso[0, fitted], gradient[fitted] / n_rows
-    k, m = fitted.size, pairs.size
-    cost = np.concatenate([
-        lasso + slope, lasso - slope, [gradient[-1] / n_rows],
-        weight * kinks.high[row] / n_rows, -weight * kinks.low[row] / n_rows,
-    ])  # fmt: skip
-    lower, upper = at - trust, at + trust
+    row, weight = kinks.row[pairs], kinks.weight[pairs] / n_rows
+    lasso, ridge = strengths.lasso[0], strengths.ridge[0]
+    lower, upper = coef - trust, coef + trust
     if strengths.box is not None:
-        lower = np.maximum(lower, strengths.box.lower[0, fitted])
-        upper = np.minimum(upper, strengths.box.upper[0, fitted])
-    move = trust if balance else 0.0
-    low = np.concatenate([
-        np.maximum(lower, 0.0), np.maximum(-upper, 0.0), [intercept - move], np.zeros(2 * m),
-    ])  # fmt: skip
-    high = np.concatenate([
-        np.maximum(upper, 0.0), np.maximum(-lower, 0.0), [intercept + move],
-        np.full(2 * m, np.inf),
-    ])  # fmt: skip
-    system = np.column_stack([features, -features, np.ones(m), -np.eye(m), np.eye(m)])
-    answer = linprog(
-        cost, A_eq=system, b_eq=kinks.level[row], bounds=np.column_stack([low, high]),
-        method="highs-ds",
-    )  # fmt: skip
-    if answer.status != 0:
-        return None
-    out = np.zeros_like(coef)
-    out[fitted] = answer.x[:k] - answer.x[k : 2 * k]
-    slopes = -n_rows * answer.eqlin.marginals
-    return (
-        out,
-        float(answer.x[2 * k]),
-        np.clip(slopes, weight * kinks.low[row], weight * kinks.high[row]),
+        lower = np.maximum(lower, strengths.box.lower[0])
+        upper = np.minimum(upper, strengths.box.upper[0])
+    free = np.flatnonzero(np.isfinite(lasso) & (lower < upper))
+    m, k = pairs.size, free.size
+    rows = np.zeros((m + k, k + 1))
+    rows[:m, :k], rows[:m, k] = kinks.features[row][:, free], 1.0
+    rows[m:, :k] = np.eye(k)
+    if not balance:
+        rows = rows[:, :k]
+    def ext(v, last):
+        return np.append(v[free], last) if balance else v[free]
+    problem = Kinked(
+        linear=(gradient if balance else gradient[:-1])[np.r_[free, [-1] * balance].astype(int)] / n_rows,
+        ridge=ext(ridge, 0.0),
+        rows=rows,
+        level=np.append(kinks.level[row] - (0.0 if balance else intercept), np.zeros(k)),
+        low=np.append(weight * kinks.low[row], -lasso[free]),
+        high=np.append(weight * kinks.high[row], lasso[free]),
+        lower=ext(lower, intercept - trust),
+        upper=ext(upper, intercept + trust),
     )
+    x, slopes = minimise(problem, ext(coef, intercept))
+    coef = coef.copy()
+    coef[free] = np.where((np.abs(x[:k]) <= 1e-9 * trust) & (lasso[free] > 0), 0.0, x[:k])
+    return coef, float(x[k]) if balance else intercept, n_rows * slopes[:m]

@@ -259,17 +259,13 @@ class _Batch:
     def _improve(self, duals: Duals, kinks: Kinks, k: int) -> None:
         """Better points, which the next round evaluates, and better bounds."""
         now, n, rule = self._now, self._setting.gram.n_rows, self._setting.problem.fit_intercept
-        linear = ~now.ridge.any(axis=1) & (self._b.shape[1] <= MOST_CORNER)
         at = kinks, duals, n, now, self._w, self._previous[1], rule
-        found = [polished(*at, ~linear, k // CHECK_EVERY)]
-        if k % CORNER_EVERY == 0:
-            found.append(cornered(*at, linear, self._radius))
         self._candidate = self._w.copy(), self._previous[1].copy()
+        if k % CORNER_EVERY:
+            return
+        *self._candidate, better = cornered(*at, np.ones(self.active.size, bool), self._radius)
         best, unit = self.found.coef[self.active], float(self._setting.unit[0])
-        for (coef, intercept, better), chosen in zip(found, (~linear, linear), strict=False):
-            self._candidate[0][chosen] = coef[chosen]
-            self._candidate[1][chosen] = intercept[chosen]
-            self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
+        self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
 
     def _leave_out(self, done: np.ndarray) -> None:
         stay = np.flatnonzero(~done)
