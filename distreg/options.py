@@ -11,10 +11,31 @@ from distreg.exceptions import InputError
 from distreg.losses import get_loss
 from distreg.penalties import Box
 
-__all__ = ["GAMMAS", "PathOptions", "as_grids", "bounds_of", "check_options", "check_relax"]
+__all__ = [
+    "GAMMAS",
+    "SOLVERS",
+    "PathOptions",
+    "as_grids",
+    "bounds_of",
+    "check_options",
+    "check_relax",
+    "solver_of",
+]
 
 GAMMAS = (0.0, 0.25, 0.5, 0.75)
 """What relax=True stands for, as in glmnet."""
+
+SOLVERS = {
+    "squared": ("gram", "admm"),
+    "logistic": ("newton", "admm"),
+    "multinomial": ("newton",),
+    "poisson": ("newton", "admm"),
+    "squared_hinge": ("newton", "admm"),
+    "hinge": ("admm",),
+    "huber": ("newton", "admm"),
+    "quantile": ("admm",),
+}
+"""What can fit each loss; the first is what "auto" stands for."""
 
 KKT_TOLERANCE = 1e-6
 """Largest KKT violation of a certified column, over the largest gradient of the null model."""
@@ -65,6 +86,8 @@ class PathOptions:
     adaptive : float, optional
         Exponent of adaptive penalty factors, from a first fit on each training set
         (`distreg.adaptive`).
+    solver : str
+        "auto", or one of `SOLVERS` of the loss.
     """
 
     l1_ratios: Sequence[float] = (1.0,)
@@ -84,6 +107,7 @@ class PathOptions:
     loss_parameter: float | None = None
     relax: Sequence[float] = ()
     adaptive: float | None = None
+    solver: str = "auto"
 
     @property
     def gammas(self) -> tuple[float, ...]:
@@ -95,6 +119,11 @@ class PathOptions:
         """Further paths, after those of the l1_ratios: number of the l1_ratio, and gamma."""
         some = [i for i, ratio in enumerate(self.l1_ratios) if ratio > 0.0]
         return tuple((i, gamma) for i in some for gamma in self.gammas)
+
+
+def solver_of(options: PathOptions) -> str:
+    """What fits: "gram", "newton" or "admm"."""
+    return SOLVERS[options.loss][0] if options.solver == "auto" else options.solver
 
 
 def check_relax(relax: Sequence[float], l1_ratios: Sequence[float]) -> None:
@@ -115,6 +144,7 @@ def check_relax(relax: Sequence[float], l1_ratios: Sequence[float]) -> None:
 def check_options(options: PathOptions, n_features: int) -> None:
     """Raise InputError for an option out of range; reads no data."""
     get_loss(options.loss, options.loss_parameter)
+    _check_solver(options)
     for ratio in options.l1_ratios:
         if not 0.0 <= ratio <= 1.0:
             raise InputError(
@@ -135,6 +165,15 @@ def check_options(options: PathOptions, n_features: int) -> None:
     _check_factor(options, n_features)
     _check_bounds(options, n_features)
     _check_relatives(options, n_features)
+
+
+def _check_solver(options: PathOptions) -> None:
+    allowed = ("auto", *SOLVERS[options.loss])
+    if options.solver not in allowed:
+        raise InputError(
+            f"solver={options.solver!r} is not offered for loss={options.loss!r}; allowed are "
+            f"{', '.join(map(repr, allowed))}"
+        )
 
 
 def _check_factor(options: PathOptions, n_features: int) -> None:
@@ -167,10 +206,11 @@ def _check_relatives(options: PathOptions, n_features: int) -> None:
         raise InputError(
             f"adaptive={options.adaptive} is not positive and finite; 1 is usual, None is off"
         )
-    if bounds_of(options, n_features) is None:
-        return
+    has_box, rounds = bounds_of(options, n_features) is not None, solver_of(options) == "admm"
     for name, used in (("relax", options.gammas), ("adaptive", options.adaptive is not None)):
-        if used:
+        if used and rounds:
+            raise InputError(f"{name} is not known to solver='admm': leave {name} out")
+        if used and has_box:
             raise InputError(
                 f"{name} does not know bounds: leave out {name}, or positive, lower_bounds and "
                 "upper_bounds"
