@@ -1,7 +1,7 @@
 """What all columns of a batch do from round to round, whatever their loss.
 
 For each column, with features X of n rows in the common frame, ``z = Xb + b0`` and ``w = b`` are
-split off and tied by scaled duals u and v with the penalties rho and ``RIDGE rho n``. A round makes
+split off and tied by scaled duals u and v with the penalties rho and ``ridge rho n``. A round makes
 z and u in the rows; b follows from one eigendecomposition of the products of all rows, whatever rho
 and the training set are: rows that do not train a column have no loss, and keep ``z = Xb + b0``.
 """
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from distreg.data.folds import Cells
 
 __all__ = ["Answers", "Batch", "Setting"]
-
-RIDGE = 0.3
-"""Penalty of ``b - w`` over that of ``Xb - z``, per row."""
-
-LARGEST_CHANGE = 4.0
-"""Of rho at once."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +113,13 @@ class Batch(ABC):
     active : (n,) int array
         Places of the columns that are left.
     rho : (n,) array
-        Their penalties.
+        Their penalties of ``Xb + b0 - z``.
     primal, dual : (n,) arrays
         Their residuals in the last round, each relative to the size of what it is a change of.
     """
+
+    _RIDGE: float
+    """Penalty of ``b - w`` over that of ``Xb + b0 - z``, per row."""
 
     def __init__(
         self, setting: Setting, chosen: np.ndarray, coef: np.ndarray, intercept: np.ndarray
@@ -144,8 +141,8 @@ class Batch(ABC):
         """Whether round k certifies columns."""
 
     @abstractmethod
-    def adapts(self, k: int) -> bool:
-        """Whether rho changes after round k."""
+    def adapt(self, part: Part, k: int) -> None:
+        """Change rho after round k, or not."""
 
     @abstractmethod
     def certify(self, part: Part, k: int) -> None:
@@ -170,7 +167,7 @@ class Batch(ABC):
     def split(self) -> None:
         """The step of w and v."""
         ahead = RELAXATION * self._b + (1.0 - RELAXATION) * self._w
-        w = self._now.prox(ahead + self._v, 1.0 / (RIDGE * self.rho))
+        w = self._now.prox(ahead + self._v, 1.0 / (self._RIDGE * self.rho))
         self._v += ahead - w
         self._w, self._moved = w, w - self._w
 
@@ -201,7 +198,7 @@ class Batch(ABC):
         n = gram.n_rows
         right = (part.products - np.outer(gram.mean, part.total)) / n
         self._previous = self._b, self._b0
-        self._b = gram.solve(right + RIDGE * (self._w - self._v).T, RIDGE).T
+        self._b = gram.solve(right + self._RIDGE * (self._w - self._v).T, self._RIDGE).T
         if self._setting.problem.fit_intercept:
             self._b0 = part.total / n - self._b @ gram.mean
         self._measure(part.sums)
@@ -210,7 +207,7 @@ class Batch(ABC):
         """The residuals, from the sums of the rows."""
         n = self._setting.gram.n_rows
         e, change, u, z, square = sums
-        share = RIDGE * n
+        share = self._RIDGE * n
         primal = e + share * ((self._previous[0] - self._w) ** 2).sum(axis=1)
         dual = change + share * (self._moved**2).sum(axis=1)
         size = np.maximum(square - z**2 / n, 0.0) + share * (self._w**2).sum(axis=1)
@@ -218,14 +215,10 @@ class Batch(ABC):
         with np.errstate(divide="ignore", invalid="ignore"):
             self.primal, self.dual = np.sqrt(primal / size), np.sqrt(dual / u)
 
-    def adapt(self) -> None:
-        """Bring primal and dual residuals together."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.sqrt(self.primal / self.dual)
-        factor = np.clip(ratio, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
-        factor = np.where(np.isfinite(ratio) & (ratio > 0.0), factor, 1.0)
+    def _rescale(self, factor: np.ndarray) -> None:
+        """Multiply rho; the rows rescale their duals in the next round."""
         self.rho = self.rho * factor
-        self._v /= factor[:, None]
+        self._v = self._v / factor[:, None]
 
     def _leave_out(self, done: np.ndarray) -> np.ndarray:
         """Drop columns; returns the places of those that stay."""

@@ -157,18 +157,19 @@ class Kinks:
 
 @dataclass
 class Slopes:
-    """Sums over the training rows at a point of each column, (p, R).
+    """Sums over the training rows at a point of each column.
 
     Attributes
     ----------
-    residual : (p, R) array
-        Of the features with ``-weight f'``.
-    curvature : (p, R) array
-        Of the features with ``weight f''``.
+    residual, curvature : (p, R) arrays
+        Of the features with ``-weight f'``, and with ``weight f''``.
+    square : (R,) array
+        Of ``weight f''^2``.
     """
 
     residual: np.ndarray
     curvature: np.ndarray
+    square: np.ndarray
 
 
 @dataclass
@@ -222,6 +223,7 @@ def _join(left: Part, right: Part) -> Part:
     for mine, other in zip(left.slopes, right.slopes, strict=True):
         mine.residual += other.residual
         mine.curvature += other.curvature
+        mine.square += other.square
     if left.duals is None or right.duals is None or left.kinks is None or right.kinks is None:
         return left
     left.duals.total += right.duals.total
@@ -348,4 +350,7 @@ def _evaluated(
     )
     if not loss.smooth:
         return sums, None
-    return sums, Slopes(*(orders.frame.transposed(block, values) for values in (eta, bend)))
+    with np.errstate(over="ignore"):  # where a step went much too far
+        square = (bend * (bend / np.where(weight > 0.0, weight, 1.0)[:, None])).sum(axis=0)
+    transposed = orders.frame.transposed
+    return sums, Slopes(transposed(block, eta), transposed(block, bend), square)

@@ -17,15 +17,21 @@ __all__ = ["Smooth"]
 CHECK_EVERY = 5
 """Rounds between certificates."""
 
-ADAPTED_ROUNDS = 60
+ADAPTED_ROUNDS = 40
 """Rounds after which rho stays as it is."""
 
-ADAPT_EVERY = 5
-"""Rounds between changes of rho."""
+LARGEST_CHANGE = 4.0
+"""Of rho at once; beyond it a first step is not worth taking."""
 
 
 class Smooth(Batch):
-    """As `Batch`."""
+    """As `Batch`. rho follows the root mean square of the loss's curvature at w.
+
+    The mean is too little where few rows have most of the curvature, as those with large counts.
+    Balanced residuals ask for ten times too much or too little (docs/decisions/0014).
+    """
+
+    _RIDGE = 1.0
 
     def __init__(
         self, setting: Setting, chosen: np.ndarray, coef: np.ndarray, intercept: np.ndarray
@@ -39,11 +45,22 @@ class Smooth(Batch):
 
     def checks(self, k: int) -> bool:
         """Whether round k certifies columns."""
-        return k % CHECK_EVERY == 0
+        return k == 1 or k % CHECK_EVERY == 0
 
-    def adapts(self, k: int) -> bool:
-        """Whether rho changes after round k."""
-        return k <= ADAPTED_ROUNDS and k % ADAPT_EVERY == ADAPT_EVERY // 2
+    def adapt(self, part: Part, k: int) -> None:
+        """Set rho to the curvature at w; where the first step was far too long, not to take it."""
+        if not part.slopes or k > ADAPTED_ROUNDS:
+            return
+        weight = self._setting.weight[self._sets[self.active]]
+        with np.errstate(over="ignore"):
+            factor = np.sqrt(part.slopes[0].square / weight) / self.rho
+        factor = np.where(np.isfinite(factor) & (factor > 0.0), factor, 1.0)
+        if k == 1:
+            far = (factor > LARGEST_CHANGE) | (factor < 1.0 / LARGEST_CHANGE)
+            self._b[far], self._b0[far] = self._previous[0][far], self._previous[1][far]
+        else:
+            factor = np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
+        self._rescale(factor)
 
     def answers(self) -> Answers:
         """The evaluated points with the smallest gaps."""
@@ -81,7 +98,7 @@ class Smooth(Batch):
         shift = frame.origin - problem.centre
 
         def about_centre(products: np.ndarray, total: np.ndarray) -> np.ndarray:
-            return products * frame.scale[:, None] + np.outer(shift, total)
+            return np.asarray(products * frame.scale[:, None] + np.outer(shift, total))
 
         grad = about_centre(slopes.residual, sums.residual)
         none = np.empty((1, 0, sets.size))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distreg import penalties
-from distreg.admm.batch import LARGEST_CHANGE, Answers, Batch, Setting
+from distreg.admm.batch import Answers, Batch, Setting
 from distreg.admm.corner import cornered
 from distreg.admm.dual import Strengths, lower_bounds, polished
 from distreg.admm.rows import Duals, Kinks, Part, round_of
@@ -34,6 +34,9 @@ MOST_CORNER = 300
 
 ADAPTED_ROUNDS = 60
 """Rounds after which rho stays as it is."""
+
+LARGEST_CHANGE = 4.0
+"""Of rho at once."""
 
 
 class Found:
@@ -98,17 +101,18 @@ def solve(
             batch.split()
             part = rounds.run(round_of(batch.orders(check, "ADMM"), setting.cells))
             batch.advance(part)
+            batch.adapt(part, k)
             if check:
                 batch.certify(part, k)
-                if batch.active.size == 0:
-                    break
-            elif batch.adapts(k):
-                batch.adapt()
+            if batch.active.size == 0:
+                break
     return batch.answers()
 
 
 class Kinked(Batch):
     """Columns of a loss with a kink: bounds from the rows' slopes, points from rows at the kink."""
+
+    _RIDGE = 0.3
 
     def __init__(
         self, setting: Setting, chosen: np.ndarray, coef: np.ndarray, intercept: np.ndarray
@@ -126,9 +130,14 @@ class Kinked(Batch):
         """Whether round k certifies columns; the one after also evaluates what it has found."""
         return k >= CHECK_EVERY and k % CHECK_EVERY < 2
 
-    def adapts(self, k: int) -> bool:
-        """Whether rho changes after round k."""
-        return k <= ADAPTED_ROUNDS and k % CHECK_EVERY == CHECK_EVERY // 2
+    def adapt(self, part: Part, k: int) -> None:
+        """Bring primal and dual residuals together."""
+        if k > ADAPTED_ROUNDS or k % CHECK_EVERY != CHECK_EVERY // 2:
+            return
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.sqrt(self.primal / self.dual)
+        factor = np.clip(ratio, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
+        self._rescale(np.where(np.isfinite(ratio) & (ratio > 0.0), factor, 1.0))
 
     def answers(self) -> Answers:
         """The best points so far, with the best lower bounds."""
@@ -143,7 +152,7 @@ class Kinked(Batch):
         return [(self._w, self._b0), self._candidate]
 
     def _near(self) -> np.ndarray:
-        return self._radius
+        return np.asarray(self._radius)
 
     def certify(self, part: Part, k: int) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
