@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from distreg.admm.batch import Answers, Setting
 from distreg.admm.frame import Frame, gram
 from distreg.admm.solve import solve
+from distreg.admm.trace import Trace
 from distreg.exceptions import InputError
 from distreg.glm.columns import Columns
 from distreg.glm.crossval import as_result
@@ -18,10 +20,10 @@ from distreg.glm.null import NullModels, kinked_nulls, null_curvature
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.working import is_wide
 from distreg.losses import get_loss
-from distreg.options import PathOptions
+from distreg.options import PathOptions, most_passes
 from distreg.passes import PassRunner, single_threaded_blas
 from distreg.penalties import normalised_factor
-from distreg.result import CVResult
+from distreg.result import CVResult, RoundsTrace
 from distreg.summary import DataSummary
 
 if TYPE_CHECKING:
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from distreg.data.folds import Cells
 
 __all__ = ["cross_validate_admm"]
-
-MAX_PASSES = 1000
-"""Default; a round is cheap, and there are some tens to hundreds."""
 
 STATE_BYTES = 1_000_000_000
 """Of the rows' states of one batch, all workers together."""
@@ -74,11 +73,12 @@ def cross_validate_admm(
         problem = make_problem(loss, 1, summary, cells, options, dataset.n_dense)
         check_target(problem)
         nulls = _nulls(problem, dataset, cells, summary, options, runner)
-        columns = _columns(problem, nulls, dataset, cells, options, runner)
+        columns, rounds = _columns(problem, nulls, dataset, cells, options, runner)
     factor = normalised_factor(options.penalty_factor, problem.n_features)
     fitted = Fitted(problem, summary, nulls, columns, None, False, factor)
     since = start + runner.cost.pass_seconds - before
-    return as_result(fitted, dataset, cells, options, runner, since, np.inf)
+    result = as_result(fitted, dataset, cells, options, runner, since, np.inf)
+    return replace(result, rounds=rounds)
 
 
 def _nulls(
@@ -92,8 +92,7 @@ def _nulls(
     """Null models; those of smooth losses are the ones that Newton's method begins with."""
     if not problem.loss.smooth:
         return kinked_nulls(problem, summary.sample, runner.n_threads)
-    most = options.max_passes or MAX_PASSES
-    where = Where.of(dataset, cells, summary.sample, options, runner, most)
+    where = Where.of(dataset, cells, summary.sample, options, runner)
     wide = is_wide(problem.n_features, 1, (1.0,))
     return null_fits(problem, dataset.has_offset, options, where, wide)
 
@@ -105,7 +104,7 @@ def _columns(
     cells: Cells,
     options: PathOptions,
     runner: PassRunner,
-) -> Columns:
+) -> tuple[Columns, RoundsTrace]:
     """Fit all columns, batch after batch along the path."""
     fits = Fits(
         len(problem.sets), np.array(options.l1_ratios), alpha_grids(problem, nulls, options)
@@ -117,20 +116,22 @@ def _columns(
     rho = _first_rho(problem, nulls)
     setting = Setting(problem, fits, cells, frame, products, nulls.objective, rho, options.tol)
     batches = _batches(fits, products.n_rows)
-    end = runner.cost.n_passes + (options.max_passes or MAX_PASSES) - 2
+    end = most_passes(options)
     coef = np.zeros((*fits.shape[:2], problem.n_features))
     intercept = np.repeat(nulls.intercept[:, :1], fits.shape[1], axis=1)
     numbers = np.arange(fits.size).reshape(fits.shape)
+    trace, waiting = Trace(), fits.size
     for i, places in enumerate(batches):
         chosen = numbers[:, :, places].ravel()
         sets, paths, _ = np.unravel_index(chosen, fits.shape)
         most = max((end - runner.cost.n_passes) // (len(batches) - i), 1)
         begin = coef[sets, paths], intercept[sets, paths]
-        found = solve(setting, dataset, runner, chosen, *begin, most)
+        waiting -= chosen.size
+        found = solve(setting, dataset, runner, chosen, *begin, most, waiting, trace)
         _put(columns, chosen, found, frame)
         last = np.arange(chosen.size).reshape(*fits.shape[:2], -1)[:, :, -1]
         coef, intercept = found.coef[last], found.intercept[last]
-    return columns
+    return columns, trace.result()
 
 
 def _batches(fits: Fits, n_rows: int) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ from distreg.admm.corner import cornered
 from distreg.admm.dual import Strengths, lower_bounds, polished
 from distreg.admm.rows import Duals, Kinks, Part, round_of
 from distreg.admm.smooth import Smooth
+from distreg.admm.trace import Trace
 from distreg.glm.columns import Scores
 from distreg.kernels.rows import RowSums
 from distreg.passes import PassRunner
@@ -88,10 +89,13 @@ def solve(
     coef: np.ndarray,
     intercept: np.ndarray,
     most: int,
+    waiting: int,
+    trace: Trace,
 ) -> Answers:
     """Fit columns, the fits `chosen` of ascending training sets, from a start (R, p), (R,).
 
-    Returns when all gaps are within the tolerance, or after `most` rounds.
+    Returns when all gaps are within the tolerance, or after `most` rounds. `waiting` fits of later
+    batches are counted as left in `trace`, to which every round is added.
     """
     kind = Smooth if setting.problem.loss.smooth else Kinked
     batch = kind(setting, chosen, coef, intercept)
@@ -99,8 +103,10 @@ def solve(
         for k in range(1, most + 1):
             check = k == most or batch.checks(k)
             batch.split()
-            part = rounds.run(round_of(batch.orders(check, "ADMM"), setting.cells))
+            title = trace.title(batch.active.size + waiting)
+            part = rounds.run(round_of(batch.orders(check, title), setting.cells))
             batch.advance(part)
+            trace.add(batch, waiting)
             batch.adapt(part, k)
             if check:
                 batch.certify(part, k)

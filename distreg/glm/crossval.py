@@ -14,7 +14,7 @@ from distreg.glm.criteria import column_criteria, column_df, criteria_at
 from distreg.glm.fit import Fitted, fit_columns
 from distreg.glm.relaxed import Relaxed
 from distreg.losses import get_loss
-from distreg.options import PathOptions
+from distreg.options import PathOptions, solver_of
 from distreg.passes import PassRunner, single_threaded_blas
 from distreg.path import PathResult
 from distreg.relaxed import masked_criteria, without_undefined
@@ -93,6 +93,7 @@ def as_result(
         classes=dataset.classes,
         kkt_tolerance=kkt_tolerance,
         approximate=fitted.approximate,
+        solver=solver_of(options),
         fold_kkt_violation=violation.max(axis=0) if len(folds) else np.full((1, 1), np.nan),
     )
 

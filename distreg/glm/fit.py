@@ -21,7 +21,7 @@ from distreg.glm.relaxed import Relaxed, relaxed_columns
 from distreg.glm.start import MANY_SETS, begin, fitted_nulls, start, start_batches
 from distreg.glm.working import check_unpenalised, is_wide
 from distreg.losses import Loss
-from distreg.options import PathOptions, as_grids
+from distreg.options import PathOptions, as_grids, most_passes
 from distreg.passes import PassRunner
 from distreg.penalties import normalised_factor
 from distreg.summary import DataSummary, Sample, data_summary
@@ -42,7 +42,6 @@ __all__ = [
 
 SAMPLE_ROWS_PER_FEATURE = 20
 SAMPLE_BYTES = 64_000_000
-DEFAULT_MAX_PASSES = 100
 FEWEST_ADAPTIVE = 8
 """Passes below which two fits end nowhere."""
 
@@ -97,15 +96,14 @@ class Where:
         sample: Sample,
         options: PathOptions,
         runner: PassRunner,
-        most: int,
     ) -> Where:
-        """The rows of a data set; at most `most` passes in all."""
+        """The rows of a data set, and what the options allow."""
 
         def by_pass(request: Request) -> Evaluation:
             return runner.run(evaluation(dataset, cells, request), dataset)
 
         tolerance = Tolerance(options.kkt_tolerance, options.tol)
-        return cls(by_pass, sample, runner, tolerance, most)
+        return cls(by_pass, sample, runner, tolerance, most_passes(options))
 
     @property
     def n_passes(self) -> int:
@@ -144,9 +142,7 @@ def fit_columns(
     summary = summarised(dataset, cells, loss, n_classes, runner)
     problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)
     check_target(problem)
-    where = Where.of(
-        dataset, cells, summary.sample, options, runner, options.max_passes or DEFAULT_MAX_PASSES
-    )
+    where = Where.of(dataset, cells, summary.sample, options, runner)
     nulls = null_fits(problem, dataset.has_offset, options, where, wide)
     factor = normalised_factor(options.penalty_factor, problem.n_features)
     if options.adaptive is not None and problem.sets[0].penalty.penalised.any():
