@@ -45,7 +45,7 @@ def _status(result: CVResult) -> str:
 
 def warn_of(result: CVResult, tol: float) -> None:
     """Say how many answers are above their tolerances, by how much, and what helps."""
-    text = _squared(result, tol) if result.loss == "squared" else _glm(result, tol)
+    text = _squared(result, tol) if result.solver == "gram" else _glm(result, tol)
     warnings.warn(text, ConvergenceWarning, stacklevel=STACK_LEVEL)
 
 
