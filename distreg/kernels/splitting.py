@@ -21,7 +21,7 @@ RELAXATION = 1.7
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def begin(code, parameter, e, y, weight, rho, t):  # type: ignore[no-untyped-def]
+def begin(code, parameter, e, y, weight, rho, t):
     """Write the t at which z is the predictor `e` and the dual the slope there (0 at a kink)."""
     for i in range(e.shape[0]):
         for j in range(e.shape[1]):
@@ -36,7 +36,7 @@ def begin(code, parameter, e, y, weight, rho, t):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def advance(code, parameter, e, t, y, weight, inside, before, rho, sums):  # type: ignore[no-untyped-def]
+def advance(code, parameter, e, t, y, weight, inside, before, rho, sums):
     """One step of all rows: `t` moves on, and `e` becomes ``z - u``.
 
     Parameters
@@ -76,7 +76,7 @@ def advance(code, parameter, e, t, y, weight, inside, before, rho, sums):  # typ
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def duals(code, parameter, t, y, weight, inside, rho, positive, negative, apart):  # type: ignore[no-untyped-def]
+def duals(code, parameter, t, y, weight, inside, rho, positive, negative, apart):
     """Split ``weight * slope`` of each row by its sign; say how far z is from the kink."""
     for i in range(t.shape[0]):
         kink = y[i] if code == QUANTILE else 2.0 * y[i] - 1.0

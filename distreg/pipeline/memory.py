@@ -28,8 +28,8 @@ both sides of three pairs. With sparse features there is one more: the curvature
 BATCH_COPIES = 12
 """The same for the columns of a batch, with what is computed from them at once."""
 
-STEP_COPIES = 4
-"""Matrices of that size in each thread while it makes a step: mixed, profiled, scaled, solved."""
+STEP_COPIES = 3
+"""Matrices of p x p numbers in each thread while it makes a step: mixed, packed, factored."""
 
 KEPT = 1.3
 """What a process holds over what it uses at its peak, with curvature of all features: room between
