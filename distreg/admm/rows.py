@@ -184,12 +184,10 @@ class Part:
         Sums of the same.
     sums : (5, R) array
         Those of `splitting.advance`.
-    points : tuple of RowSums
-        One for each point that was evaluated.
     duals, kinks : Duals, Kinks
         Of a loss with a kink, when points were evaluated.
-    slopes : tuple of Slopes
-        Of a smooth loss, one for each point.
+    points, slopes : tuples of RowSums, Slopes
+        One for each point; slopes of a smooth loss only.
     """
 
     products: np.ndarray
@@ -207,11 +205,7 @@ def round_of(orders: Orders, cells: Cells) -> Round[np.ndarray, Part, Part]:
     def step_of(group: Group) -> Any:
         return partial(_step, cells.restrict(*group.row_range))
 
-    return Round(orders.title, step_of, _join, _same, orders)
-
-
-def _same(part: Part) -> Part:
-    return part
+    return Round(orders.title, step_of, _join, lambda part: part, orders)
 
 
 def _join(left: Part, right: Part) -> Part:

@@ -105,5 +105,6 @@ def _glm(result: CVResult, tol: float) -> str:
         )
     return (
         f"{int(above.sum())} of {gap.size} answers (with their folds) are above their tolerances "
-        f"after {result.cost.n_passes} passes: {largest}. Raise {remedy}, standardize, or allow more with max_passes"
+        f"after {result.cost.n_passes} passes: {largest}. "
+        f"Raise {remedy}, standardize, or allow more with max_passes"
     )

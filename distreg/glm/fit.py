@@ -119,7 +119,7 @@ def summarised(
         dataset,
         cells,
         n_classes,
-        _sample_size(dataset, n_classes),
+        sample_size(dataset, n_classes),
         nonnegative=loss.target == "count",
         codes={"binary": 2, "classes": n_classes}.get(loss.target, 0),
     )
@@ -267,7 +267,7 @@ def _solve(
     return columns, driver.anchors, False
 
 
-def _sample_size(dataset: Dataset, n_classes: int) -> int:
+def sample_size(dataset: Dataset, n_classes: int) -> int:
     """Rows of the sample: enough for a start, little beside the data's blocks."""
     p = dataset.n_features
     most = SAMPLE_BYTES // (8 * (dataset.n_dense + min(dataset.n_sparse, 64) + 4))

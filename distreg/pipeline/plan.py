@@ -25,7 +25,7 @@ __all__ = ["Plan", "check_fits", "make_plan"]
 USUAL_ROUNDS = (30, 300)
 """Passes of rounds for a loss with a kink (docs/decisions/0014)."""
 
-USUAL_SMOOTH = (20, 150)
+USUAL_SMOOTH = (20, 300)
 """The same for a smooth loss."""
 
 RARE_PASSES = 20

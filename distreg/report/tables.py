@@ -286,9 +286,11 @@ def _warnings(report: Mapping[str, Any]) -> list[str]:
             "raise model.tol, or raise the smallest alpha"
         )
     elif not report["certificates"]["converged"]:
+        kkt = report["kkt_tolerance"]
+        violation = f", KKT violation {kkt:g}" if math.isfinite(kkt) else ""
         out.append(
-            f"{n_above} of the answers are above a tolerance (dual gap {report['tol']:g}, KKT "
-            f"violation {report['kkt_tolerance']:g}) after {report['cost']['n_passes']} passes: "
+            f"{n_above} of the answers are above a tolerance (dual gap {report['tol']:g}"
+            f"{violation}) after {report['cost']['n_passes']} passes: "
             "raise model.max_passes, or raise the smallest alpha"
         )
     n_ranked = report["n_ranked"]
