@@ -41,7 +41,7 @@ TILE_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class Memory:
-    """What memory depends on, for the squared loss.
+    """What memory depends on, for Gram matrices.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class RoundsMemory(Memory):
-    """What memory depends on, for a loss with a kink.
+    """What memory depends on, for alternating directions.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class RoundsMemory(Memory):
 
 @dataclass(frozen=True)
 class GlmMemory(Memory):
-    """What memory depends on, for any other loss.
+    """What memory depends on, for Newton's method.
 
     Attributes
     ----------
