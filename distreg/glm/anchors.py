@@ -170,7 +170,7 @@ class Anchors:
         return first + found
 
     def prepare(self, fits: np.ndarray) -> None:
-        """Metrics that `fits`, of one training set, need."""
+        """Anchors around `fits`, of one training set, and the metrics that they need."""
         s = self.fits.of(int(fits[0]))[0]
         self._nearby = {int(fit): self._around(int(fit)) for fit in fits}
         used = {(i, s) for found in self._nearby.values() if found is not None for i in found[:2]}

@@ -53,11 +53,14 @@ class Between:
     """
 
     def __init__(self, left: Metric, right: Metric, share: float) -> None:
+        # at an anchor the other one, which may have overflowed, has no part
+        left, right = (left if share < 1.0 else right), (right if share > 0.0 else left)
         keep = 1.0 - share
         self._grams, self._share = (left.gram, right.gram), share
-        self._diagonal = keep * np.diagonal(left.gram) + share * np.diagonal(right.gram)
-        self.corner = keep * left.corner + share * right.corner
-        self.cross = keep * left.cross + share * right.cross
+        with np.errstate(invalid="ignore"):  # 0 times infinity: not bounded
+            self._diagonal = keep * np.diagonal(left.gram) + share * np.diagonal(right.gram)
+            self.corner = keep * left.corner + share * right.corner
+            self.cross = keep * left.cross + share * right.cross
         # the correction is left' right
         self._left, self._right = np.empty((2, 0, self.cross.shape[1]))
 

@@ -28,12 +28,12 @@ both sides of three pairs. With sparse features there is one more: the curvature
 BATCH_COPIES = 12
 """The same for the columns of a batch, with what is computed from them at once."""
 
-STEP_COPIES = 4
-"""Matrices of that size in each thread while it makes a step: mixed, profiled, scaled, solved."""
+STEP_COPIES = 3
+"""Matrices of p x p numbers in each thread while it makes a step: mixed, packed, factored."""
 
-KEPT = 1.3
+KEPT = 1.5
 """What a process holds over what it uses at its peak, with curvature of all features: room between
-pieces that were given back (1.2 to 1.35 measured)."""
+pieces that were given back (1.2 to 1.5 measured)."""
 
 TILE_BYTES = 4_000_000
 """A tile of rows in a pass: its features and their linear predictors."""
@@ -41,7 +41,7 @@ TILE_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class Memory:
-    """What memory depends on, for the squared loss.
+    """What memory depends on, for Gram matrices.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class RoundsMemory(Memory):
-    """What memory depends on, for a loss with a kink.
+    """What memory depends on, for alternating directions.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class RoundsMemory(Memory):
 
 @dataclass(frozen=True)
 class GlmMemory(Memory):
-    """What memory depends on, for any other loss.
+    """What memory depends on, for Newton's method.
 
     Attributes
     ----------
