@@ -1,16 +1,18 @@
-"""The linear programme of the rows near their kink, for columns whose penalty is pure L1.
+"""Better points and slopes from the rows near their kink.
 
-Rows farther away are taken to keep their slope, and the coefficients to stay near: then what is
-left of the problem has a few times as many rows as coefficients, and HiGHS finds its corner.
+Rows farther away are taken to keep their slope, and the coefficients to stay near. What is left of
+a column's problem has a few times as many rows as coefficients, and is solved exactly in memory. A
+wrong choice of rows costs only that: the point is evaluated on all rows, and the slopes are
+feasible.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from distreg.admm.dual import Strengths, others
-from distreg.admm.rows import Duals, Kinks
-from distreg.solvers.kinked import Kinked, minimise
+from distreg.admm.dual import Strengths
+from distreg.admm.kinks import Duals, Kinks
+from distreg.solvers.kinked import KinkedProblem, minimise
 
 __all__ = ["cornered"]
 
@@ -26,70 +28,91 @@ def cornered(
     coef: np.ndarray,
     intercept: np.ndarray,
     balance: bool,
-    chosen: np.ndarray,
     radius: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, Duals]:
-    """Points and slopes of the programmes about `coef` (R, p), `intercept` (R,).
+    """Points that solve the problems of the rows near their kink, and the sums of their slopes.
 
-    As `dual.polished`; `radius` (R,) is how far rows may be from their kink.
+    Parameters
+    ----------
+    kinks : Kinks
+    duals : Duals
+        Of the slopes that all rows have now.
+    n_rows : int
+        What weights add up to in every column.
+    strengths : Strengths
+    coef, intercept : (R, p), (R,) arrays
+        Where the columns are now.
+    balance : bool
+        Whether there is an intercept.
+    radius : (R,) array
+        How far the rows of `kinks` may be from their kink.
+
+    Returns
+    -------
+    coef, intercept : (R, p), (R,) arrays
+        As they were in columns without such rows, or with too many.
+    duals : Duals
     """
     coef, intercept = coef.copy(), intercept.copy()
     better = duals.copy()
-    for j, pairs in enumerate(kinks.by_column(len(coef))):
-        if not pairs.size or not chosen[j]:
-            continue
-        gradient = others(kinks, pairs, duals, j)
-        found = _programme(
-            kinks, pairs, gradient, n_rows, strengths.of(np.array([j])), coef[j],
-            float(intercept[j]), balance, TRUST * float(radius[j]),
-        )  # fmt: skip
-        if found is not None:
-            coef[j], intercept[j], dual = found
+    for j, pairs in enumerate(kinks.by_column()):
+        if pairs.size:
+            nearby = _Nearby(kinks, pairs, _others(kinks, pairs, duals, j) / n_rows, n_rows)
+            start = np.append(coef[j], intercept[j])
+            one = strengths.of(np.array([j]))
+            end, dual = nearby.solved(one, start, balance, TRUST * float(radius[j]))
+            coef[j], intercept[j] = end[:-1], end[-1]
             better.move(j, kinks, pairs, dual)
     return coef, intercept, better
 
 
-def _programme(
-    kinks: Kinks,
-    pairs: np.ndarray,
-    gradient: np.ndarray,
-    n_rows: int,
-    strengths: Strengths,
-    coef: np.ndarray,
-    intercept: float,
-    balance: bool,
-    trust: float,
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """Coefficients, intercept and weighted slopes.
+def _others(kinks: Kinks, pairs: np.ndarray, duals: Duals, j: int) -> np.ndarray:
+    """Sums of the slopes of all rows but `pairs`, with the features and alone, (p + 1,)."""
+    dual = kinks.dual[:, pairs].sum(axis=0)
+    products = duals.products[:, :, j].sum(axis=0) - kinks.features[kinks.row[pairs]].T @ dual
+    return np.append(products, duals.total[:, j].sum() - dual.sum())
 
-    Variables are the coefficients that may move, and the intercept; a pure L1 part is a kink at 0.
-    """
-    row, weight = kinks.row[pairs], kinks.weight[pairs] / n_rows
-    lasso, ridge = strengths.lasso[0], strengths.ridge[0]
-    lower, upper = coef - trust, coef + trust
-    if strengths.box is not None:
-        lower = np.maximum(lower, strengths.box.lower[0])
-        upper = np.minimum(upper, strengths.box.upper[0])
-    free = np.flatnonzero(np.isfinite(lasso) & (lower < upper))
-    m, k = pairs.size, free.size
-    rows = np.zeros((m + k, k + 1))
-    rows[:m, :k], rows[:m, k] = kinks.features[row][:, free], 1.0
-    rows[m:, :k] = np.eye(k)
-    if not balance:
-        rows = rows[:, :k]
-    def ext(v, last):
-        return np.append(v[free], last) if balance else v[free]
-    problem = Kinked(
-        linear=(gradient if balance else gradient[:-1])[np.r_[free, [-1] * balance].astype(int)] / n_rows,
-        ridge=ext(ridge, 0.0),
-        rows=rows,
-        level=np.append(kinks.level[row] - (0.0 if balance else intercept), np.zeros(k)),
-        low=np.append(weight * kinks.low[row], -lasso[free]),
-        high=np.append(weight * kinks.high[row], lasso[free]),
-        lower=ext(lower, intercept - trust),
-        upper=ext(upper, intercept + trust),
-    )
-    x, slopes = minimise(problem, ext(coef, intercept))
-    coef = coef.copy()
-    coef[free] = np.where((np.abs(x[:k]) <= 1e-9 * trust) & (lasso[free] > 0), 0.0, x[:k])
-    return coef, float(x[k]) if balance else intercept, n_rows * slopes[:m]
+
+class _Nearby:
+    """The rows of one column near their kink, and the gradient (p + 1,) of the others' loss."""
+
+    def __init__(self, kinks: Kinks, pairs: np.ndarray, gradient: np.ndarray, n_rows: int) -> None:
+        row, weight = kinks.row[pairs], kinks.weight[pairs] / n_rows
+        self._rows = np.column_stack([kinks.features[row], np.ones(row.size)])
+        self._level, self._n_rows = kinks.level[row], n_rows
+        self._low, self._high = weight * kinks.low[row], weight * (kinks.low[row] + 1.0)
+        self._gradient = gradient
+
+    def solved(
+        self, strengths: Strengths, start: np.ndarray, balance: bool, trust: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients and intercept (p + 1,) up to `trust` from `start`, and the rows' slopes."""
+        lasso, ridge = np.append(strengths.lasso[0], 0.0), np.append(strengths.ridge[0], 0.0)
+        lower, upper = start - trust, start + trust
+        if strengths.box is not None:
+            lower[:-1] = np.maximum(lower[:-1], strengths.box.lower[0])
+            upper[:-1] = np.minimum(upper[:-1], strengths.box.upper[0])
+        moving = np.isfinite(lasso) & (lower < upper)
+        moving[-1] &= balance
+        free = np.flatnonzero(moving)
+        lasso, lower, upper = lasso[free], lower[free], upper[free]
+        fixed = np.where(moving, 0.0, start)
+        # the absolute value of a coefficient is one more kink, where its range has both signs
+        low, high = np.where(lower < 0.0, -lasso, lasso), np.where(upper > 0.0, lasso, -lasso)
+        problem = KinkedProblem(
+            linear=self._gradient[free],
+            ridge=ridge[free],
+            rows=np.concatenate([self._rows[:, free], np.eye(free.size)]),
+            level=np.concatenate([self._level - self._rows @ fixed, np.zeros(free.size)]),
+            low=np.concatenate([self._low, low]),
+            high=np.concatenate([self._high, high]),
+            lower=lower,
+            upper=upper,
+        )
+        x, slopes = minimise(problem, start[free])
+        slopes, own = np.split(slopes, [self._level.size])
+        # one of a coefficient and the room of its slope is 0, and tiny: the smaller
+        room = np.minimum(own - low, high - own)
+        zero = (np.abs(x) / trust < room / np.where(lasso > 0.0, lasso, 1.0)) & (lasso > 0.0)
+        fixed[free] = np.where(zero, 0.0, x)
+        return fixed, self._n_rows * slopes

@@ -10,8 +10,9 @@ import numpy as np
 from distreg import penalties
 from distreg.admm.batch import Answers, Batch, Setting
 from distreg.admm.corner import cornered
-from distreg.admm.dual import Strengths, lower_bounds, polished
-from distreg.admm.rows import Duals, Kinks, Part, round_of
+from distreg.admm.dual import Strengths, lower_bounds
+from distreg.admm.kinks import Duals, Kinks
+from distreg.admm.rows import Part, round_of
 from distreg.admm.smooth import Smooth
 from distreg.admm.trace import Trace
 from distreg.glm.columns import Scores
@@ -27,11 +28,8 @@ __all__ = ["solve"]
 CHECK_EVERY = 10
 """Rounds between certificates."""
 
-CORNER_EVERY = 30
-"""Rounds between linear programmes."""
-
 MOST_CORNER = 300
-"""Features of a linear programme."""
+"""Features up to which the problem of the rows near their kink is solved."""
 
 ADAPTED_ROUNDS = 60
 """Rounds after which rho stays as it is."""
@@ -177,20 +175,19 @@ class Kinked(Batch):
         best = self.found.coef[self.active]
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
         if k % CHECK_EVERY == 0:
-            self._improve(duals, kinks, k)
+            self._improve(duals, kinks)
         factor = self._enough / np.maximum(kinks.count, 1)
         self._radius = self._radius * np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]
         self._leave_out(done)
 
-    def _improve(self, duals: Duals, kinks: Kinks, k: int) -> None:
+    def _improve(self, duals: Duals, kinks: Kinks) -> None:
         """Better points, which the next round evaluates, and better bounds."""
         now, n, rule = self._now, self._setting.gram.n_rows, self._setting.problem.fit_intercept
-        at = kinks, duals, n, now, self._w, self._previous[1], rule
-        self._candidate = self._w.copy(), self._previous[1].copy()
-        if k % CORNER_EVERY:
-            return
-        *self._candidate, better = cornered(*at, np.ones(self.active.size, bool), self._radius)
+        coef, intercept, better = cornered(
+            kinks, duals, n, now, self._w, self._previous[1], rule, self._radius
+        )
+        self._candidate = coef, intercept
         best, unit = self.found.coef[self.active], float(self._setting.unit[0])
         self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-__all__ = ["Kinked", "minimise"]
+__all__ = ["KinkedProblem", "minimise"]
 
 MOST_STEPS = 100
 
@@ -52,7 +52,7 @@ INSIDE = 0.1
 
 
 @dataclass(frozen=True)
-class Kinked:
+class KinkedProblem:
     """A problem of k variables and m rows.
 
     Attributes
@@ -91,7 +91,7 @@ class Kinked:
         return float(pull @ x + 0.5 * self.ridge @ x**2 - self.level @ slopes)
 
 
-def minimise(problem: Kinked, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def minimise(problem: KinkedProblem, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Minimum (k,) and the slopes (m,) of the rows there, from `start` (k,).
 
     Variables at a bound and slopes at an end are so exactly.
@@ -110,7 +110,7 @@ class _State:
     are part of the linear function.
     """
 
-    def __init__(self, problem: Kinked, kept: np.ndarray, start: np.ndarray) -> None:
+    def __init__(self, problem: KinkedProblem, kept: np.ndarray, start: np.ndarray) -> None:
         self._problem, self._kept = problem, kept
         self._rows, self._level = problem.rows[kept], problem.level[kept]
         self._linear = problem.linear + problem.rows.T @ problem.low
@@ -162,7 +162,11 @@ class _State:
         return True
 
     def _move(
-        self, factor: tuple[np.ndarray, bool], curvature: np.ndarray, own: np.ndarray, aim: np.ndarray
+        self,
+        factor: tuple[np.ndarray, bool],
+        curvature: np.ndarray,
+        own: np.ndarray,
+        aim: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Changes of x, force and room that change the products by `aim`, to first order."""
         force, room, rows, m = self._force, self._room, self._rows, self._width.size
@@ -190,7 +194,9 @@ class _State:
 
     def _longest(self, push: np.ndarray, move: np.ndarray) -> float:
         """How many times the step goes into the distance to the boundary."""
-        return 1.0 / max(np.max(-push / self._force), np.max(-move / self._room), 1e-3)
+        return 1.0 / max(
+            float(np.max(-push / self._force)), float(np.max(-move / self._room)), 1e-3
+        )
 
     def rounded(self) -> tuple[np.ndarray, np.ndarray]:
         """The point, at a bound where it is next to it, and the slopes."""
