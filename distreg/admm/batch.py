@@ -121,6 +121,9 @@ class Batch(ABC):
     _RIDGE: float
     """Penalty of ``b - w`` over that of ``Xb + b0 - z``, per row."""
 
+    _about = False
+    """Whether the next round looks for kinks about the last point it evaluates."""
+
     def __init__(
         self, setting: Setting, chosen: np.ndarray, coef: np.ndarray, intercept: np.ndarray
     ) -> None:
@@ -186,6 +189,7 @@ class Batch(ABC):
             rho=self.rho,
             keep=self._keep,
             points=[(np.ascontiguousarray(coef.T), b0) for coef, b0 in points],
+            about=self._about,
             radius=self._near(),
             title=title,
         )

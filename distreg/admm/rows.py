@@ -45,6 +45,9 @@ class Orders:
     points : sequence of ((p, R), (R,)) pairs
         Where to evaluate the losses. With any, the duals of a loss with a kink are summed, too, and
         the slopes of a smooth one.
+    about : bool
+        Of a loss with a kink: whether duals and rows near the kink are those of the last point, and
+        not of the state.
     radius : (R,) array
         Of a loss with a kink: rows whose z is so near to it are returned when points are evaluated.
     title : str
@@ -62,6 +65,7 @@ class Orders:
     rho: np.ndarray
     keep: np.ndarray
     points: Sequence[tuple[np.ndarray, np.ndarray]]
+    about: bool
     radius: np.ndarray
     title: str
 
@@ -171,18 +175,22 @@ def _block(
     if t is None:
         t, before = np.empty_like(e), orders.rho
         splitting.begin(*code, e, block.y, weight, orders.rho, t)
-    t = np.ascontiguousarray(t)
+    state = t = np.ascontiguousarray(t)
     sums = np.zeros((5, e.shape[1]))
     splitting.advance(*code, e, t, block.y, weight, inside, before, orders.rho, sums)
     if block.offset is not None:
         e[inside] -= block.offset[inside, None]
     part = Part(frame.transposed(block, e), e.sum(axis=0), sums)
     if orders.points and not loss.smooth:
+        if orders.about:
+            at = frame.times(block, *orders.points[-1])
+            t = np.empty_like(at)
+            splitting.begin(*code, at, block.y, weight, orders.rho, t)
         part.duals, part.kinks = _duals(orders, block, t, weight, inside)
     found = [_evaluated(orders, block, cells, raw, *at) for at in orders.points]
     part.points = tuple(sums for sums, _ in found)
     part.slopes = tuple(slopes for _, slopes in found if slopes is not None)
-    return t, part
+    return state, part
 
 
 def _duals(

@@ -28,6 +28,9 @@ __all__ = ["solve"]
 CHECK_EVERY = 10
 """Rounds between certificates."""
 
+FOLLOWED = 9
+"""Rounds after that, in which the rows near their kink are those of the point found last."""
+
 MOST_CORNER = 300
 """Features up to which the problem of the rows near their kink is solved."""
 
@@ -132,7 +135,8 @@ class Kinked(Batch):
 
     def checks(self, k: int) -> bool:
         """Whether round k certifies columns; the one after also evaluates what it has found."""
-        return k >= CHECK_EVERY and k % CHECK_EVERY < 2
+        self._about = k % CHECK_EVERY > 0
+        return k >= CHECK_EVERY and k % CHECK_EVERY <= FOLLOWED
 
     def adapt(self, part: Part, k: int) -> None:
         """Bring primal and dual residuals together."""
@@ -153,7 +157,7 @@ class Kinked(Batch):
         )  # fmt: skip
 
     def _points(self) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-        return [(self._w, self._b0), self._candidate]
+        return [self._candidate] if self._about else [(self._w, self._b0), self._candidate]
 
     def _near(self) -> np.ndarray:
         return np.asarray(self._radius)
@@ -167,25 +171,28 @@ class Kinked(Batch):
         assert kinks is not None
         sets = self._sets[self.active]
         weight = setting.weight[sets]
-        evaluated = (self._w, self._previous[1]), self._candidate
+        now_at = self._w, self._previous[1]
+        evaluated = [self._candidate] if self._about else [now_at, self._candidate]
         for (coef, b0), sums in zip(evaluated, part.points, strict=True):
             self.found.offer(self.active, coef, b0, sums.train / weight, now.value(coef), sums)
         rule = problem.fit_intercept
         unit = float(setting.unit[0])
         best = self.found.coef[self.active]
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
-        if k % CHECK_EVERY == 0:
-            self._improve(duals, kinks)
+        if k % CHECK_EVERY < FOLLOWED:
+            self._improve(duals, kinks, *evaluated[-1 if self._about else 0])
         factor = self._enough / np.maximum(kinks.count, 1)
         self._radius = self._radius * np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]
         self._leave_out(done)
 
-    def _improve(self, duals: Duals, kinks: Kinks) -> None:
+    def _improve(
+        self, duals: Duals, kinks: Kinks, coef: np.ndarray, intercept: np.ndarray
+    ) -> None:
         """Better points, which the next round evaluates, and better bounds."""
         now, n, rule = self._now, self._setting.gram.n_rows, self._setting.problem.fit_intercept
         coef, intercept, better = cornered(
-            kinks, duals, n, now, self._w, self._previous[1], rule, self._radius
+            kinks, duals, n, now, coef, intercept, rule, self._radius
         )
         self._candidate = coef, intercept
         best, unit = self.found.coef[self.active], float(self._setting.unit[0])
