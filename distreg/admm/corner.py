@@ -16,7 +16,7 @@ from distreg.solvers.kinked import KinkedProblem, minimise
 
 __all__ = ["cornered"]
 
-TRUST = 5.0
+TRUST = 10.0
 """How far coefficients may move, in units of the distance up to which rows are near."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 __all__ = ["Duals", "Kinks"]
 
-MOST_KINKS = 4
+MOST_KINKS = 6
 """Different rows near their kink that are kept for a column, in units of the features and one,"""
 
 MANY_KINKS = 1000

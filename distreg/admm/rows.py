@@ -175,22 +175,27 @@ def _block(
     if t is None:
         t, before = np.empty_like(e), orders.rho
         splitting.begin(*code, e, block.y, weight, orders.rho, t)
-    state = t = np.ascontiguousarray(t)
+    t = np.ascontiguousarray(t)
     sums = np.zeros((5, e.shape[1]))
     splitting.advance(*code, e, t, block.y, weight, inside, before, orders.rho, sums)
     if block.offset is not None:
         e[inside] -= block.offset[inside, None]
     part = Part(frame.transposed(block, e), e.sum(axis=0), sums)
     if orders.points and not loss.smooth:
-        if orders.about:
-            at = frame.times(block, *orders.points[-1])
-            t = np.empty_like(at)
-            splitting.begin(*code, at, block.y, weight, orders.rho, t)
-        part.duals, part.kinks = _duals(orders, block, t, weight, inside)
+        seen = _at_point(orders, block, weight) if orders.about else t
+        part.duals, part.kinks = _duals(orders, block, seen, weight, inside)
     found = [_evaluated(orders, block, cells, raw, *at) for at in orders.points]
     part.points = tuple(sums for sums, _ in found)
     part.slopes = tuple(slopes for _, slopes in found if slopes is not None)
-    return state, part
+    return t, part
+
+
+def _at_point(orders: Orders, block: Block, weight: np.ndarray) -> np.ndarray:
+    """States (n, R) whose z are the predictors of the last point."""
+    eta = orders.frame.times(block, *orders.points[-1])
+    t, loss = np.empty_like(eta), orders.loss
+    splitting.begin(loss.code, loss.parameter, eta, block.y, weight, orders.rho, t)
+    return t
 
 
 def _duals(

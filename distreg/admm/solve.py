@@ -28,8 +28,11 @@ __all__ = ["solve"]
 CHECK_EVERY = 10
 """Rounds between certificates."""
 
-FOLLOWED = 9
+FOLLOWED = 4
 """Rounds after that, in which the rows near their kink are those of the point found last."""
+
+FARTHEST = 100.0
+"""Distance in units of the null objective at which no row is near its kink, however few are."""
 
 MOST_CORNER = 300
 """Features up to which the problem of the rows near their kink is solved."""
@@ -105,7 +108,7 @@ def solve(
             check = k == most or batch.checks(k)
             batch.split()
             title = trace.title(batch.active.size + waiting)
-            part = rounds.run(round_of(batch.orders(check, title), setting.cells))
+            part = rounds.run(round_of(batch.orders(k, check, title), setting.cells))
             batch.advance(part)
             trace.add(batch, waiting)
             batch.adapt(part, k)
@@ -128,15 +131,18 @@ class Kinked(Batch):
         self.found = Found(chosen.size, coef.shape[1])
         self._candidate = coef.copy(), intercept.copy()
         # so that about as many rows are near their kink as a corner needs, and some more
-        self._enough = 2.5 * (coef.shape[1] + 1)
+        self._enough = 3.0 * (coef.shape[1] + 1)
         share = min(1.0, self._enough / setting.gram.n_rows)
         unit = setting.unit[self._sets]
         self._radius = np.where(unit > 0.0, unit, 1.0) * share
 
     def checks(self, k: int) -> bool:
-        """Whether round k certifies columns; the one after also evaluates what it has found."""
-        self._about = k % CHECK_EVERY > 0
-        return k >= CHECK_EVERY and k % CHECK_EVERY <= FOLLOWED
+        """Whether round k certifies columns."""
+        return (k >= CHECK_EVERY and k % CHECK_EVERY == 0) or self._follows(k)
+
+    def _follows(self, k: int) -> bool:
+        """Whether round k is about the points that were found in the last."""
+        return k > CHECK_EVERY and 0 < k % CHECK_EVERY <= FOLLOWED
 
     def adapt(self, part: Part, k: int) -> None:
         """Bring primal and dual residuals together."""
@@ -156,11 +162,12 @@ class Kinked(Batch):
             found.scores,
         )  # fmt: skip
 
-    def _points(self) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-        return [self._candidate] if self._about else [(self._w, self._b0), self._candidate]
+    def _points(self, k: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+        return [self._candidate] if self._follows(k) else [(self._w, self._b0), self._candidate]
 
     def _near(self) -> np.ndarray:
-        return np.asarray(self._radius)
+        small = self._b.shape[1] <= MOST_CORNER
+        return np.asarray(self._radius if small else np.full_like(self._radius, -1.0))
 
     def certify(self, part: Part, k: int) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
@@ -171,24 +178,23 @@ class Kinked(Batch):
         assert kinks is not None
         sets = self._sets[self.active]
         weight = setting.weight[sets]
-        now_at = self._w, self._previous[1]
-        evaluated = [self._candidate] if self._about else [now_at, self._candidate]
-        for (coef, b0), sums in zip(evaluated, part.points, strict=True):
+        state, follows = (self._w, self._previous[1]), self._follows(k)
+        points = [self._candidate] if follows else [state, self._candidate]
+        for (coef, b0), sums in zip(points, part.points, strict=True):
             self.found.offer(self.active, coef, b0, sums.train / weight, now.value(coef), sums)
         rule = problem.fit_intercept
         unit = float(setting.unit[0])
         best = self.found.coef[self.active]
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
         if k % CHECK_EVERY < FOLLOWED:
-            self._improve(duals, kinks, *evaluated[-1 if self._about else 0])
+            self._improve(duals, kinks, *points[0])
         factor = self._enough / np.maximum(kinks.count, 1)
-        self._radius = self._radius * np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
+        factor = np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
+        self._radius = np.minimum(self._radius * factor, FARTHEST * setting.unit[sets])
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]
         self._leave_out(done)
 
-    def _improve(
-        self, duals: Duals, kinks: Kinks, coef: np.ndarray, intercept: np.ndarray
-    ) -> None:
+    def _improve(self, duals: Duals, kinks: Kinks, coef: np.ndarray, intercept: np.ndarray) -> None:
         """Better points, which the next round evaluates, and better bounds."""
         now, n, rule = self._now, self._setting.gram.n_rows, self._setting.problem.fit_intercept
         coef, intercept, better = cornered(
