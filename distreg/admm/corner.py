@@ -19,6 +19,10 @@ __all__ = ["cornered"]
 TRUST = 10.0
 """How far coefficients may move, in units of the distance up to which rows are near."""
 
+TINY = 1e-6
+"""Largest coefficient that may be 0, in units of how far it may move: a penalty that is lost in the
+rounding of the loss leaves its slopes room wherever it is."""
+
 
 def cornered(
     kinks: Kinks,
@@ -111,8 +115,8 @@ class _Nearby:
         )
         x, slopes = minimise(problem, start[free])
         slopes, own = np.split(slopes, [self._level.size])
-        # one of a coefficient and the room of its slope is 0, and tiny: the smaller
-        room = np.minimum(own - low, high - own)
-        zero = (np.abs(x) / trust < room / np.where(lasso > 0.0, lasso, 1.0)) & (lasso > 0.0)
+        # of a coefficient and the room of its slope one is 0, which is the smaller of the two
+        room = np.minimum(own - low, high - own) / np.where(lasso > 0.0, lasso, 1.0)
+        zero = (np.abs(x) / trust < np.minimum(room, TINY)) & (lasso > 0.0)
         fixed[free] = np.where(zero, 0.0, x)
         return fixed, self._n_rows * slopes

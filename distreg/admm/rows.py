@@ -181,6 +181,7 @@ def _block(
     if block.offset is not None:
         e[inside] -= block.offset[inside, None]
     part = Part(frame.transposed(block, e), e.sum(axis=0), sums)
+    del e
     if orders.points and not loss.smooth:
         seen = _at_point(orders, block, weight) if orders.about else t
         part.duals, part.kinks = _duals(orders, block, seen, weight, inside)
