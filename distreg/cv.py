@@ -45,7 +45,7 @@ def cross_validate(
     """Fit every fold, l1_ratio and alpha, and score the held-out rows.
 
     The squared loss needs one pass, other smooth losses a handful (`distreg.glm`). Those with a
-    kink, and others when asked for, take tens or hundreds of rounds (`distreg.admm`).
+    kink, and others when asked for, take tens of rounds (`distreg.admm`).
 
     Parameters
     ----------

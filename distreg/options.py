@@ -42,8 +42,8 @@ SOLVERS = {
 """What can fit each loss; the first is what "auto" stands for."""
 
 MAX_PASSES = {"gram": 1, "newton": 100, "admm": 1000}
-"""Default of `PathOptions.max_passes` for each solver. A round is cheap, and there are some tens to
-hundreds."""
+"""Default of `PathOptions.max_passes` for each solver. A round is cheap, and there are mostly
+tens."""
 
 KKT_TOLERANCE = 1e-6
 """Largest KKT violation of a certified column, over the largest gradient of the null model."""

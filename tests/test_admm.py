@@ -9,7 +9,7 @@ import pytest
 from kinkedoracle import lowest
 from problems import Case, correlated, fit, splits_of
 
-from distreg.admm import crossval
+from distreg.admm import crossval, solve
 from distreg.data.folds import make_cells
 from distreg.data.schemes import KFold
 from distreg.exceptions import InputError
@@ -153,6 +153,15 @@ def test_a_penalty_of_almost_nothing(
     at = case(loss, standardize=True)
     rule = {"loss": loss, "loss_parameter": q, "alphas": [1e-9, alpha], "l1_ratios": (l1_ratio,)}
     check(at, fit(at, max_passes=150, **rule), loss, q)
+
+
+def test_columns_take_turns_where_rows_near_a_kink_are_many(monkeypatch: Any) -> None:
+    at = case("quantile", standardize=True)
+    rule = {"loss": "quantile", "loss_parameter": 0.3, "n_alphas": 5, "alpha_min_ratio": 1e-3}
+    monkeypatch.setattr(solve, "KINK_BYTES", 2 * 8 * 6 * 21)
+    check(at, fit(at, l1_ratios=(0.5,), max_passes=200, **rule), "quantile", 0.3)
+    monkeypatch.setattr(solve, "MOST_CORNER", 5)
+    assert not fit(at, l1_ratios=(1.0,), max_passes=200, **rule).converged
 
 
 @pytest.mark.parametrize(("loss", "q"), KINKED)

@@ -34,8 +34,11 @@ FOLLOWED = 4
 FARTHEST = 100.0
 """Distance in units of the null objective at which no row is near its kink, however few are."""
 
-MOST_CORNER = 300
+MOST_CORNER = 1000
 """Features up to which the problem of the rows near their kink is solved."""
+
+KINK_BYTES = 500_000_000
+"""Of the features of those rows, of all columns together."""
 
 ADAPTED_ROUNDS = 60
 """Rounds after which rho stays as it is."""
@@ -167,8 +170,14 @@ class Kinked(Batch):
         return [self._candidate] if self._follows(k) else [(self._w, self._b0), self._candidate]
 
     def _near(self) -> np.ndarray:
-        small = self._b.shape[1] <= MOST_CORNER
-        return np.asarray(self._radius if small else np.full_like(self._radius, -1.0))
+        return np.asarray(np.where(self._asks, self._radius, -1.0))
+
+    @property
+    def _asks(self) -> np.ndarray:
+        """Which columns' rows near their kink are returned: as many as memory allows, in turn."""
+        p, n = self._b.shape[1], self.active.size
+        most = max(KINK_BYTES // (8 * p * int(self._enough.max(initial=1.0))), 1)
+        return np.asarray((np.arange(n) < most) & (p <= MOST_CORNER))
 
     def certify(self, part: Part, k: int) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
@@ -191,7 +200,8 @@ class Kinked(Batch):
             self._improve(duals, kinks, *points[0])
         factor = self._enough[self.active] / np.maximum(kinks.count, 1)
         factor = np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
-        self._radius = np.minimum(self._radius * factor, FARTHEST * setting.unit[sets])
+        radius = np.minimum(self._radius * factor, FARTHEST * setting.unit[sets])
+        self._radius = np.where(self._asks, radius, self._radius)
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]
         self._leave_out(done)
 
