@@ -149,6 +149,7 @@ def evaluate(request: Request, blocks: Iterator[tuple[Block, np.ndarray]]) -> St
     for block, cells in blocks:
         evaluator.add(block, cells)
         del block  # or it would live while the next one is made
+    evaluator.finish()
     return State(evaluator.sums, evaluator.grad, evaluator.bend, evaluator.curvature)
 
 
