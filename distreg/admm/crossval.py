@@ -12,6 +12,7 @@ from distreg.admm.batch import Answers, Setting
 from distreg.admm.frame import Frame, gram
 from distreg.admm.solve import solve
 from distreg.admm.trace import Trace
+from distreg.blas import single_threaded_blas
 from distreg.exceptions import InputError
 from distreg.glm.columns import Columns
 from distreg.glm.crossval import as_result
@@ -21,7 +22,7 @@ from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.working import is_wide
 from distreg.losses import get_loss
 from distreg.options import PathOptions, most_passes
-from distreg.passes import PassRunner, single_threaded_blas
+from distreg.passes import PassRunner
 from distreg.penalties import normalised_factor
 from distreg.result import CVResult, RoundsTrace
 from distreg.summary import DataSummary
