@@ -19,6 +19,8 @@ from distreg import (
     LogisticRegressionCV,
     PoissonRegressor,
     PoissonRegressorCV,
+    QuantileRegressor,
+    QuantileRegressorCV,
     Ridge,
     RidgeCV,
     StabilitySelection,
@@ -27,6 +29,8 @@ from distreg import (
 ESTIMATORS = [Ridge(), Lasso(), ElasticNet(), RidgeCV(), LassoCV(), ElasticNetCV()]
 ESTIMATORS += [LogisticRegression(), LinearSVC(), PoissonRegressor(), HuberRegressor()]
 ESTIMATORS += [HuberRegressorCV(n_alphas=5)]
+ESTIMATORS += [QuantileRegressor(), QuantileRegressorCV(n_alphas=5)]
+ESTIMATORS += [LinearSVC(loss="hinge"), LinearSVCCV(loss="hinge", n_alphas=5)]
 # few alphas for the time that it takes: there are 60 checks or so of each
 ESTIMATORS += [kind(n_alphas=5) for kind in (LogisticRegressionCV, LinearSVCCV, PoissonRegressorCV)]
 # so that a feature or two of the checks' small data are selected

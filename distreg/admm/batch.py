@@ -153,8 +153,12 @@ class Batch(ABC):
         """The best points of all columns."""
 
     @abstractmethod
-    def _points(self) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-        """Coefficients (n, p) and intercepts (n,) to evaluate."""
+    def _points(self, k: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+        """Coefficients (n, p) and intercepts (n,) that round k evaluates."""
+
+    def _follows(self, k: int) -> bool:
+        """Whether round k looks for kinks about the last point that it evaluates."""
+        return False
 
     def _near(self) -> np.ndarray:
         """Distances (n,) from a kink at which rows are returned."""
@@ -171,9 +175,9 @@ class Batch(ABC):
         self._v += ahead - w
         self._w, self._moved = w, w - self._w
 
-    def orders(self, check: bool, title: str) -> Orders:
-        """What the next round does."""
-        setting, points = self._setting, self._points() if check else []
+    def orders(self, k: int, check: bool, title: str) -> Orders:
+        """What round k does."""
+        setting, points = self._setting, self._points(k) if check else []
         orders = Orders(
             loss=setting.problem.loss,
             frame=setting.frame,
@@ -186,6 +190,7 @@ class Batch(ABC):
             rho=self.rho,
             keep=self._keep,
             points=[(np.ascontiguousarray(coef.T), b0) for coef, b0 in points],
+            about=self._follows(k),
             radius=self._near(),
             title=title,
         )

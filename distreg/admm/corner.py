@@ -1,20 +1,22 @@
-"""The linear programme of the rows near their kink, for columns whose penalty is pure L1.
+"""Better points and slopes from the rows near their kink.
 
-Rows farther away are taken to keep their slope, and the coefficients to stay near: then what is
-left of the problem has a few times as many rows as coefficients, and HiGHS finds its corner.
+Rows farther away are taken to keep their slope, and the coefficients to stay near. What is left of
+a column's problem has a few times as many rows as coefficients, and is solved exactly in memory. A
+wrong choice of rows costs only that: the point is evaluated on all rows, and the slopes are
+feasible.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linprog
 
-from distreg.admm.dual import Strengths, others
-from distreg.admm.rows import Duals, Kinks
+from distreg.admm.dual import Strengths
+from distreg.admm.kinks import Duals, Kinks
+from distreg.solvers.kinked import KinkedProblem, minimise
 
 __all__ = ["cornered"]
 
-TRUST = 5.0
+TRUST = 10.0
 """How far coefficients may move, in units of the distance up to which rows are near."""
 
 
@@ -26,78 +28,91 @@ def cornered(
     coef: np.ndarray,
     intercept: np.ndarray,
     balance: bool,
-    chosen: np.ndarray,
     radius: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, Duals]:
-    """Points and slopes of the programmes about `coef` (R, p), `intercept` (R,).
+    """Points that solve the problems of the rows near their kink, and the sums of their slopes.
 
-    As `dual.polished`; `radius` (R,) is how far rows may be from their kink.
+    Parameters
+    ----------
+    kinks : Kinks
+    duals : Duals
+        Of the slopes that all rows have now.
+    n_rows : int
+        What weights add up to in every column.
+    strengths : Strengths
+    coef, intercept : (R, p), (R,) arrays
+        Where the columns are now.
+    balance : bool
+        Whether there is an intercept.
+    radius : (R,) array
+        How far the rows of `kinks` may be from their kink.
+
+    Returns
+    -------
+    coef, intercept : (R, p), (R,) arrays
+        As they were in columns without such rows, or with too many.
+    duals : Duals
     """
     coef, intercept = coef.copy(), intercept.copy()
     better = duals.copy()
-    for j, pairs in enumerate(kinks.by_column(len(coef))):
-        if not pairs.size or not chosen[j]:
-            continue
-        gradient = others(kinks, pairs, duals, j)
-        found = _programme(
-            kinks, pairs, gradient, n_rows, strengths.of(np.array([j])), coef[j],
-            float(intercept[j]), balance, TRUST * float(radius[j]),
-        )  # fmt: skip
-        if found is not None:
-            coef[j], intercept[j], dual = found
+    for j, pairs in enumerate(kinks.by_column()):
+        if pairs.size:
+            nearby = _Nearby(kinks, pairs, _others(kinks, pairs, duals, j) / n_rows, n_rows)
+            start = np.append(coef[j], intercept[j])
+            one = strengths.of(np.array([j]))
+            end, dual = nearby.solved(one, start, balance, TRUST * float(radius[j]))
+            coef[j], intercept[j] = end[:-1], end[-1]
             better.move(j, kinks, pairs, dual)
     return coef, intercept, better
 
 
-def _programme(
-    kinks: Kinks,
-    pairs: np.ndarray,
-    gradient: np.ndarray,
-    n_rows: int,
-    strengths: Strengths,
-    coef: np.ndarray,
-    intercept: float,
-    balance: bool,
-    trust: float,
-) -> tuple[np.ndarray, float, np.ndarray] | None:
-    """Coefficients, intercept and weighted slopes; None without an optimum.
+def _others(kinks: Kinks, pairs: np.ndarray, duals: Duals, j: int) -> np.ndarray:
+    """Sums of the slopes of all rows but `pairs`, with the features and alone, (p + 1,)."""
+    dual = kinks.dual[:, pairs].sum(axis=0)
+    products = duals.products[:, :, j].sum(axis=0) - kinks.features[kinks.row[pairs]].T @ dual
+    return np.append(products, duals.total[:, j].sum() - dual.sum())
 
-    Variables are the positive and negative parts of the coefficients, the intercept, and how far
-    the rows' predictors are above and below their kinks.
-    """
-    row, weight = kinks.row[pairs], kinks.weight[pairs]
-    fitted = np.flatnonzero(np.isfinite(strengths.lasso[0]))
-    features, at = kinks.features[row][:, fitted], coef[fitted]
-    lasso, slope = strengths.lasso[0, fitted], gradient[fitted] / n_rows
-    k, m = fitted.size, pairs.size
-    cost = np.concatenate([
-        lasso + slope, lasso - slope, [gradient[-1] / n_rows],
-        weight * kinks.high[row] / n_rows, -weight * kinks.low[row] / n_rows,
-    ])  # fmt: skip
-    lower, upper = at - trust, at + trust
-    if strengths.box is not None:
-        lower = np.maximum(lower, strengths.box.lower[0, fitted])
-        upper = np.minimum(upper, strengths.box.upper[0, fitted])
-    move = trust if balance else 0.0
-    low = np.concatenate([
-        np.maximum(lower, 0.0), np.maximum(-upper, 0.0), [intercept - move], np.zeros(2 * m),
-    ])  # fmt: skip
-    high = np.concatenate([
-        np.maximum(upper, 0.0), np.maximum(-lower, 0.0), [intercept + move],
-        np.full(2 * m, np.inf),
-    ])  # fmt: skip
-    system = np.column_stack([features, -features, np.ones(m), -np.eye(m), np.eye(m)])
-    answer = linprog(
-        cost, A_eq=system, b_eq=kinks.level[row], bounds=np.column_stack([low, high]),
-        method="highs-ds",
-    )  # fmt: skip
-    if answer.status != 0:
-        return None
-    out = np.zeros_like(coef)
-    out[fitted] = answer.x[:k] - answer.x[k : 2 * k]
-    slopes = -n_rows * answer.eqlin.marginals
-    return (
-        out,
-        float(answer.x[2 * k]),
-        np.clip(slopes, weight * kinks.low[row], weight * kinks.high[row]),
-    )
+
+class _Nearby:
+    """The rows of one column near their kink, and the gradient (p + 1,) of the others' loss."""
+
+    def __init__(self, kinks: Kinks, pairs: np.ndarray, gradient: np.ndarray, n_rows: int) -> None:
+        row, weight = kinks.row[pairs], kinks.weight[pairs] / n_rows
+        self._rows = np.column_stack([kinks.features[row], np.ones(row.size)])
+        self._level, self._n_rows = kinks.level[row], n_rows
+        self._low, self._high = weight * kinks.low[row], weight * (kinks.low[row] + 1.0)
+        self._gradient = gradient
+
+    def solved(
+        self, strengths: Strengths, start: np.ndarray, balance: bool, trust: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients and intercept (p + 1,) up to `trust` from `start`, and the rows' slopes."""
+        lasso, ridge = np.append(strengths.lasso[0], 0.0), np.append(strengths.ridge[0], 0.0)
+        lower, upper = start - trust, start + trust
+        if strengths.box is not None:
+            lower[:-1] = np.maximum(lower[:-1], strengths.box.lower[0])
+            upper[:-1] = np.minimum(upper[:-1], strengths.box.upper[0])
+        moving = np.isfinite(lasso) & (lower < upper)
+        moving[-1] &= balance
+        free = np.flatnonzero(moving)
+        lasso, lower, upper = lasso[free], lower[free], upper[free]
+        fixed = np.where(moving, 0.0, start)
+        # the absolute value of a coefficient is one more kink, where its range has both signs
+        low, high = np.where(lower < 0.0, -lasso, lasso), np.where(upper > 0.0, lasso, -lasso)
+        problem = KinkedProblem(
+            linear=self._gradient[free],
+            ridge=ridge[free],
+            rows=np.concatenate([self._rows[:, free], np.eye(free.size)]),
+            level=np.concatenate([self._level - self._rows @ fixed, np.zeros(free.size)]),
+            low=np.concatenate([self._low, low]),
+            high=np.concatenate([self._high, high]),
+            lower=lower,
+            upper=upper,
+        )
+        x, slopes = minimise(problem, start[free])
+        slopes, own = np.split(slopes, [self._level.size])
+        # one of a coefficient and the room of its slope is 0, and tiny: the smaller
+        room = np.minimum(own - low, high - own)
+        zero = (np.abs(x) / trust < room / np.where(lasso > 0.0, lasso, 1.0)) & (lasso > 0.0)
+        fixed[free] = np.where(zero, 0.0, x)
+        return fixed, self._n_rows * slopes

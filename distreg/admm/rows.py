@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from distreg.admm.frame import Frame
+from distreg.admm.kinks import Duals, Kinks
 from distreg.data.block import Block, Group
 from distreg.kernels import splitting
 from distreg.kernels.rows import TRAIN, RowSums, residual_rows
@@ -19,10 +20,7 @@ from distreg.rounds import Round
 if TYPE_CHECKING:
     from distreg.data.folds import Cells
 
-__all__ = ["Duals", "Kinks", "Orders", "Part", "Slopes", "round_of"]
-
-MOST_KINKS = 4
-"""Rows near a kink that a group returns for a column, in units of the features and one."""
+__all__ = ["Orders", "Part", "Slopes", "round_of"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,9 @@ class Orders:
     points : sequence of ((p, R), (R,)) pairs
         Where to evaluate the losses. With any, the duals of a loss with a kink are summed, too, and
         the slopes of a smooth one.
+    about : bool
+        Of a loss with a kink: whether duals and rows near the kink are those of the last point, and
+        not of the state.
     radius : (R,) array
         Of a loss with a kink: rows whose z is so near to it are returned when points are evaluated.
     title : str
@@ -64,95 +65,9 @@ class Orders:
     rho: np.ndarray
     keep: np.ndarray
     points: Sequence[tuple[np.ndarray, np.ndarray]]
+    about: bool
     radius: np.ndarray
     title: str
-
-
-@dataclass
-class Duals:
-    """Sums over the training rows of ``weight * slope``, for positive and for negative slopes.
-
-    Attributes
-    ----------
-    total, level : (2, R) arrays
-        The sums, and those of the products with the place of the kink less the offset.
-    products : (2, p, R) array
-        With the features.
-    """
-
-    total: np.ndarray
-    level: np.ndarray
-    products: np.ndarray
-
-    def copy(self) -> Duals:
-        """A copy that may be changed."""
-        return Duals(self.total.copy(), self.level.copy(), self.products.copy())
-
-    def move(self, j: int, kinks: Kinks, pairs: np.ndarray, new: np.ndarray) -> None:
-        """Give the rows `pairs` of column j the weighted slopes `new`."""
-        row, old = kinks.row[pairs], kinks.dual[pairs]
-        for half, part in enumerate((np.maximum, np.minimum)):
-            moved = part(new, 0.0) - part(old, 0.0)
-            self.total[half, j] += moved.sum()
-            self.level[half, j] += moved @ kinks.level[row]
-            self.products[half, :, j] += kinks.features[row].T @ moved
-
-
-@dataclass(frozen=True)
-class Kinks:
-    """Pairs of a row whose z is at the kink or near it, and a column.
-
-    Attributes
-    ----------
-    features : (m, p) array
-        Of the rows.
-    level : (m,) array
-        Where the predictor without the offset has its kink.
-    low, high : (m,) arrays
-        Slopes on both sides.
-    row, column : (k,) int arrays
-        The pairs: place in `features`, and column.
-    weight, dual : (k,) arrays
-        Weight in the column, and weight times slope.
-    exact : (k,) bool array
-        Whether z is at the kink.
-    count : (R,) int array
-        Such rows of each column.
-    crowded : (R,) bool array
-        Columns with too many, of which some are not here.
-    """
-
-    features: np.ndarray
-    level: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    row: np.ndarray
-    column: np.ndarray
-    weight: np.ndarray
-    dual: np.ndarray
-    exact: np.ndarray
-    count: np.ndarray
-    crowded: np.ndarray
-
-    def by_column(self, n_columns: int) -> list[np.ndarray]:
-        """The pairs of each column; none of a crowded one."""
-        order = np.argsort(self.column, kind="stable")
-        edges = np.searchsorted(self.column[order], np.arange(n_columns + 1))
-        none = np.empty(0, dtype=np.int64)
-        return [
-            none if self.crowded[j] else order[edges[j] : edges[j + 1]] for j in range(n_columns)
-        ]
-
-    def joined(self, other: Kinks) -> Kinks:
-        """Those of two groups."""
-        parts = {
-            f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
-            for f in fields(self)
-            if f.name not in ("row", "count", "crowded")
-        }
-        row = np.concatenate([self.row, other.row + len(self.features)])
-        count, crowded = self.count + other.count, self.crowded | other.crowded
-        return Kinks(**parts, row=row, count=count, crowded=crowded)
 
 
 @dataclass
@@ -267,11 +182,20 @@ def _block(
         e[inside] -= block.offset[inside, None]
     part = Part(frame.transposed(block, e), e.sum(axis=0), sums)
     if orders.points and not loss.smooth:
-        part.duals, part.kinks = _duals(orders, block, t, weight, inside)
+        seen = _at_point(orders, block, weight) if orders.about else t
+        part.duals, part.kinks = _duals(orders, block, seen, weight, inside)
     found = [_evaluated(orders, block, cells, raw, *at) for at in orders.points]
     part.points = tuple(sums for sums, _ in found)
     part.slopes = tuple(slopes for _, slopes in found if slopes is not None)
     return t, part
+
+
+def _at_point(orders: Orders, block: Block, weight: np.ndarray) -> np.ndarray:
+    """States (n, R) whose z are the predictors of the last point."""
+    eta = orders.frame.times(block, *orders.points[-1])
+    t, loss = np.empty_like(eta), orders.loss
+    splitting.begin(loss.code, loss.parameter, eta, block.y, weight, orders.rho, t)
+    return t
 
 
 def _duals(
@@ -292,37 +216,12 @@ def _duals(
         level @ halves,
         np.array([orders.frame.transposed(block, half) for half in halves]),
     )
-    return sums, _kinks(orders, block, halves.sum(axis=0), weight, apart, level)
-
-
-def _kinks(
-    orders: Orders,
-    block: Block,
-    dual: np.ndarray,
-    weight: np.ndarray,
-    apart: np.ndarray,
-    level: np.ndarray,
-) -> Kinks:
-    loss = orders.loss
+    low = -block.y if loss.name == "hinge" else np.full(block.n_rows, -loss.parameter)
     near = apart <= orders.radius
-    count = near.sum(axis=0)
-    crowded = count > MOST_KINKS * (orders.frame.origin.size + 1)
-    rows, columns = np.nonzero(near & ~crowded)
-    chosen, place = np.unique(rows, return_inverse=True)
-    low = -block.y[chosen] if loss.name == "hinge" else np.full(chosen.size, -loss.parameter)
-    return Kinks(
-        features=orders.frame.rows(block, chosen),
-        level=level[chosen],
-        low=low,
-        high=low + 1.0,
-        row=place,
-        column=columns,
-        weight=weight[rows, columns],
-        dual=dual[rows, columns],
-        exact=apart[rows, columns] == 0.0,
-        count=count,
-        crowded=crowded,
-    )
+    rows = np.flatnonzero(near.any(axis=1))
+    features = orders.frame.rows(block, rows)
+    some = level[rows], low[rows], near[rows], weight[rows], halves[:, rows]
+    return sums, Kinks.of(features, *some)
 
 
 def _evaluated(

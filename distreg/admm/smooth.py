@@ -66,7 +66,7 @@ class Smooth(Batch):
         """The evaluated points with the smallest gaps."""
         return self._best
 
-    def _points(self) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+    def _points(self, k: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
         return [(self._w, self._b0)]
 
     def certify(self, part: Part, k: int) -> None:

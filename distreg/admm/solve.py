@@ -10,8 +10,9 @@ import numpy as np
 from distreg import penalties
 from distreg.admm.batch import Answers, Batch, Setting
 from distreg.admm.corner import cornered
-from distreg.admm.dual import Strengths, lower_bounds, polished
-from distreg.admm.rows import Duals, Kinks, Part, round_of
+from distreg.admm.dual import Strengths, lower_bounds
+from distreg.admm.kinks import Duals, Kinks
+from distreg.admm.rows import Part, round_of
 from distreg.admm.smooth import Smooth
 from distreg.admm.trace import Trace
 from distreg.glm.columns import Scores
@@ -27,11 +28,14 @@ __all__ = ["solve"]
 CHECK_EVERY = 10
 """Rounds between certificates."""
 
-CORNER_EVERY = 30
-"""Rounds between linear programmes."""
+FOLLOWED = 4
+"""Rounds after that, in which the rows near their kink are those of the point found last."""
+
+FARTHEST = 100.0
+"""Distance in units of the null objective at which no row is near its kink, however few are."""
 
 MOST_CORNER = 300
-"""Features of a linear programme."""
+"""Features up to which the problem of the rows near their kink is solved."""
 
 ADAPTED_ROUNDS = 60
 """Rounds after which rho stays as it is."""
@@ -104,7 +108,7 @@ def solve(
             check = k == most or batch.checks(k)
             batch.split()
             title = trace.title(batch.active.size + waiting)
-            part = rounds.run(round_of(batch.orders(check, title), setting.cells))
+            part = rounds.run(round_of(batch.orders(k, check, title), setting.cells))
             batch.advance(part)
             trace.add(batch, waiting)
             batch.adapt(part, k)
@@ -127,14 +131,18 @@ class Kinked(Batch):
         self.found = Found(chosen.size, coef.shape[1])
         self._candidate = coef.copy(), intercept.copy()
         # so that about as many rows are near their kink as a corner needs, and some more
-        self._enough = 2.5 * (coef.shape[1] + 1)
+        self._enough = 3.0 * (coef.shape[1] + 1)
         share = min(1.0, self._enough / setting.gram.n_rows)
         unit = setting.unit[self._sets]
         self._radius = np.where(unit > 0.0, unit, 1.0) * share
 
     def checks(self, k: int) -> bool:
-        """Whether round k certifies columns; the one after also evaluates what it has found."""
-        return k >= CHECK_EVERY and k % CHECK_EVERY < 2
+        """Whether round k certifies columns."""
+        return (k >= CHECK_EVERY and k % CHECK_EVERY == 0) or self._follows(k)
+
+    def _follows(self, k: int) -> bool:
+        """Whether round k is about the points that were found in the last."""
+        return k > CHECK_EVERY and 0 < k % CHECK_EVERY <= FOLLOWED
 
     def adapt(self, part: Part, k: int) -> None:
         """Bring primal and dual residuals together."""
@@ -154,11 +162,12 @@ class Kinked(Batch):
             found.scores,
         )  # fmt: skip
 
-    def _points(self) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-        return [(self._w, self._b0), self._candidate]
+    def _points(self, k: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+        return [self._candidate] if self._follows(k) else [(self._w, self._b0), self._candidate]
 
     def _near(self) -> np.ndarray:
-        return np.asarray(self._radius)
+        small = self._b.shape[1] <= MOST_CORNER
+        return np.asarray(self._radius if small else np.full_like(self._radius, -1.0))
 
     def certify(self, part: Part, k: int) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
@@ -169,34 +178,31 @@ class Kinked(Batch):
         assert kinks is not None
         sets = self._sets[self.active]
         weight = setting.weight[sets]
-        evaluated = (self._w, self._previous[1]), self._candidate
-        for (coef, b0), sums in zip(evaluated, part.points, strict=True):
+        state, follows = (self._w, self._previous[1]), self._follows(k)
+        points = [self._candidate] if follows else [state, self._candidate]
+        for (coef, b0), sums in zip(points, part.points, strict=True):
             self.found.offer(self.active, coef, b0, sums.train / weight, now.value(coef), sums)
         rule = problem.fit_intercept
         unit = float(setting.unit[0])
         best = self.found.coef[self.active]
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
-        if k % CHECK_EVERY == 0:
-            self._improve(duals, kinks, k)
+        if k % CHECK_EVERY < FOLLOWED:
+            self._improve(duals, kinks, *points[0])
         factor = self._enough / np.maximum(kinks.count, 1)
-        self._radius = self._radius * np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
+        factor = np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
+        self._radius = np.minimum(self._radius * factor, FARTHEST * setting.unit[sets])
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]
         self._leave_out(done)
 
-    def _improve(self, duals: Duals, kinks: Kinks, k: int) -> None:
+    def _improve(self, duals: Duals, kinks: Kinks, coef: np.ndarray, intercept: np.ndarray) -> None:
         """Better points, which the next round evaluates, and better bounds."""
         now, n, rule = self._now, self._setting.gram.n_rows, self._setting.problem.fit_intercept
-        linear = ~now.ridge.any(axis=1) & (self._b.shape[1] <= MOST_CORNER)
-        at = kinks, duals, n, now, self._w, self._previous[1], rule
-        found = [polished(*at, ~linear, k // CHECK_EVERY)]
-        if k % CORNER_EVERY == 0:
-            found.append(cornered(*at, linear, self._radius))
-        self._candidate = self._w.copy(), self._previous[1].copy()
+        coef, intercept, better = cornered(
+            kinks, duals, n, now, coef, intercept, rule, self._radius
+        )
+        self._candidate = coef, intercept
         best, unit = self.found.coef[self.active], float(self._setting.unit[0])
-        for (coef, intercept, better), chosen in zip(found, (~linear, linear), strict=False):
-            self._candidate[0][chosen] = coef[chosen]
-            self._candidate[1][chosen] = intercept[chosen]
-            self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
+        self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
 
     def _leave_out(self, done: np.ndarray) -> np.ndarray:
         stay = super()._leave_out(done)
