@@ -22,7 +22,14 @@ from scipy.special import gammaln
 
 from distreg.training import TrainingMoments
 
-__all__ = ["CRITERIA", "Criteria", "criteria_of", "degrees_of_freedom", "squared_fit"]
+__all__ = [
+    "CRITERIA",
+    "Criteria",
+    "criteria_of",
+    "degrees_of_freedom",
+    "fit_of_mse",
+    "squared_fit",
+]
 
 CRITERIA = ("aic", "bic", "ebic")
 
@@ -61,16 +68,21 @@ def criteria_of(fit: np.ndarray, df: np.ndarray, n_rows: int, n_coef: int) -> Cr
 
 
 def squared_fit(moments: TrainingMoments, scaled: np.ndarray, df: np.ndarray) -> np.ndarray:
-    """``N log(RSS / N)`` of (A, p) scaled coefficients, (A,).
-
-    A residual below the rounding error of the target counts as that. NaN where a model has as many
-    degrees of freedom as there are rows: it says nothing of the noise.
-    """
+    """``N log(RSS / N)`` of (A, p) scaled coefficients, (A,); see `fit_of_mse`."""
     product = scaled @ moments.gram
     mse = moments.yty - ((2.0 * moments.xty - product) * scaled).sum(axis=1)
-    mse = np.maximum(mse, max(64.0 * EPS * moments.yty, TINY))
-    taken = df + float(moments.centred)
-    return np.where(taken < moments.n_rows, moments.n_rows * np.log(mse), np.nan)
+    return fit_of_mse(mse, moments.yty, df + float(moments.centred), moments.n_rows)
+
+
+def fit_of_mse(mse: np.ndarray, null: float, taken: np.ndarray, n_rows: int) -> np.ndarray:
+    """``N log mse``, (A,), for a target whose mean square is `null`.
+
+    A residual below the rounding error of the target counts as that. NaN where a model has as many
+    degrees of freedom, `taken` (A,) with the intercept's, as there are rows: it says nothing of the
+    noise.
+    """
+    mse = np.maximum(mse, max(64.0 * EPS * null, TINY))
+    return np.where(taken < n_rows, n_rows * np.log(mse), np.nan)
 
 
 def degrees_of_freedom(

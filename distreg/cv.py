@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,8 @@ import psutil
 from distreg.adaptive import adapted
 from distreg.curve import FoldFit, curve
 from distreg.exceptions import InputError
-from distreg.losses import get_loss
 from distreg.moments import Layout, Moments
-from distreg.options import PathOptions, as_grids, bounds_of, check_options
+from distreg.options import PathOptions, as_grids, bounds_of, check_options, solver_of
 from distreg.passes import PassRunner, single_threaded_blas
 from distreg.path import PathResult, alpha_grid, fit_path
 from distreg.penalties import Penalty, normalised_factor
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CVResult", "cross_validate"]
 
+Driver = Callable[["Dataset", "Cells", PathOptions, PassRunner], CVResult]
+"""Fits every fold, l1_ratio and alpha; its options are checked."""
+
 FEWEST_GROUPS = 4
 """Groups that stay for parallel work, however large their states."""
 
@@ -42,8 +44,8 @@ def cross_validate(
 ) -> CVResult:
     """Fit every fold, l1_ratio and alpha, and score the held-out rows.
 
-    The squared loss needs one pass, smooth losses a handful (`distreg.glm`), those with a kink some
-    tens or hundreds (`distreg.admm`).
+    The squared loss needs one pass, other smooth losses a handful (`distreg.glm`). Those with a
+    kink, and others when asked for, take tens or hundreds of rounds (`distreg.admm`).
 
     Parameters
     ----------
@@ -67,14 +69,26 @@ def cross_validate(
     """
     check_options(options, dataset.n_features)
     runner.cost.n_scans += dataset.n_scans
-    if not get_loss(options.loss).smooth:
+    return _driver_of(solver_of(options))(dataset, cells, options, runner)
+
+
+def _driver_of(solver: str) -> Driver:
+    """What fits by a solver of `options.SOLVERS`; imported only where it is used."""
+    if solver == "admm":
         from distreg.admm.crossval import cross_validate_admm
 
-        return cross_validate_admm(dataset, cells, options, runner)
-    if options.loss != "squared":
+        return cross_validate_admm
+    if solver == "newton":
         from distreg.glm.crossval import cross_validate_glm
 
-        return cross_validate_glm(dataset, cells, options, runner)
+        return cross_validate_glm
+    return _cross_validate_gram
+
+
+def _cross_validate_gram(
+    dataset: Dataset, cells: Cells, options: PathOptions, runner: PassRunner
+) -> CVResult:
+    """All training sets of the squared loss from the moments of one pass."""
     moments = runner.run(
         cell_moments(dataset, cells), _fitted_groups(dataset, cells, runner.n_threads)
     )

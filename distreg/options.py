@@ -11,10 +11,39 @@ from distreg.exceptions import InputError
 from distreg.losses import get_loss
 from distreg.penalties import Box
 
-__all__ = ["GAMMAS", "PathOptions", "as_grids", "bounds_of", "check_options", "check_relax"]
+__all__ = [
+    "GAMMAS",
+    "MAX_PASSES",
+    "SOLVERS",
+    "PathOptions",
+    "as_grids",
+    "bounds_of",
+    "check_options",
+    "check_relax",
+    "check_extras",
+    "check_solver",
+    "most_passes",
+    "solver_of",
+]
 
 GAMMAS = (0.0, 0.25, 0.5, 0.75)
 """What relax=True stands for, as in glmnet."""
+
+SOLVERS = {
+    "squared": ("gram", "admm"),
+    "logistic": ("newton", "admm"),
+    "multinomial": ("newton",),
+    "poisson": ("newton", "admm"),
+    "squared_hinge": ("newton", "admm"),
+    "hinge": ("admm",),
+    "huber": ("newton", "admm"),
+    "quantile": ("admm",),
+}
+"""What can fit each loss; the first is what "auto" stands for."""
+
+MAX_PASSES = {"gram": 1, "newton": 100, "admm": 1000}
+"""Default of `PathOptions.max_passes` for each solver. A round is cheap, and there are some tens to
+hundreds."""
 
 KKT_TOLERANCE = 1e-6
 """Largest KKT violation of a certified column, over the largest gradient of the null model."""
@@ -49,22 +78,24 @@ class PathOptions:
     tol : float
         Tolerance on dual_gap / null_objective above which an answer counts as not converged.
     kkt_tolerance : float
-        The same for kkt_violation / null_gradient; of no effect on the squared loss.
+        The same for kkt_violation / null_gradient, for Newton's method.
     approximate : bool
         Only the full data are iterated to these tolerances; the fits of the folds are one Newton
-        step away from there. Of no effect on the squared loss, whose folds cost nothing.
+        step away from there. Of no effect on other solvers than Newton's method.
     loss : str
         Name of the loss.
     loss_parameter : float, optional
         delta of the Huber loss (default 1.35), the quantile of the quantile loss (default 0.5).
     max_passes : int, optional
-        Most passes over the data; default 100 (the squared loss needs one).
+        Most passes over the data; default `MAX_PASSES` of the solver (Gram matrices need one).
     relax : sequence of float
         Shares gamma of the penalised fit in blends with a refit without a penalty, one more path
         each for every l1_ratio above 0; 1 is the penalised path, which there always is.
     adaptive : float, optional
         Exponent of adaptive penalty factors, from a first fit on each training set
         (`distreg.adaptive`).
+    solver : str
+        "auto", or one of `SOLVERS` of the loss.
     """
 
     l1_ratios: Sequence[float] = (1.0,)
@@ -84,6 +115,7 @@ class PathOptions:
     loss_parameter: float | None = None
     relax: Sequence[float] = ()
     adaptive: float | None = None
+    solver: str = "auto"
 
     @property
     def gammas(self) -> tuple[float, ...]:
@@ -95,6 +127,16 @@ class PathOptions:
         """Further paths, after those of the l1_ratios: number of the l1_ratio, and gamma."""
         some = [i for i, ratio in enumerate(self.l1_ratios) if ratio > 0.0]
         return tuple((i, gamma) for i in some for gamma in self.gammas)
+
+
+def solver_of(options: PathOptions) -> str:
+    """What fits: "gram", "newton" or "admm"."""
+    return SOLVERS[options.loss][0] if options.solver == "auto" else options.solver
+
+
+def most_passes(options: PathOptions) -> int:
+    """Most passes over the data."""
+    return options.max_passes or MAX_PASSES[solver_of(options)]
 
 
 def check_relax(relax: Sequence[float], l1_ratios: Sequence[float]) -> None:
@@ -112,9 +154,27 @@ def check_relax(relax: Sequence[float], l1_ratios: Sequence[float]) -> None:
         )
 
 
+def check_solver(loss: str, solver: str) -> None:
+    """Raise InputError for a solver that the loss does not have."""
+    allowed = ("auto", *SOLVERS[loss])
+    if solver not in allowed:
+        raise InputError(
+            f"solver={solver!r} is not offered for loss={loss!r}; allowed are "
+            f"{', '.join(map(repr, allowed))}"
+        )
+
+
+def check_extras(solver: str, gammas: Sequence[float], adaptive: float | None) -> None:
+    """Raise InputError for a further stage that the solver does not have."""
+    for name, used in (("relax", bool(gammas)), ("adaptive", adaptive is not None)):
+        if used and solver == "admm":
+            raise InputError(f"{name} is not known to solver='admm': leave {name} out")
+
+
 def check_options(options: PathOptions, n_features: int) -> None:
     """Raise InputError for an option out of range; reads no data."""
     get_loss(options.loss, options.loss_parameter)
+    check_solver(options.loss, options.solver)
     for ratio in options.l1_ratios:
         if not 0.0 <= ratio <= 1.0:
             raise InputError(
@@ -167,6 +227,7 @@ def _check_relatives(options: PathOptions, n_features: int) -> None:
         raise InputError(
             f"adaptive={options.adaptive} is not positive and finite; 1 is usual, None is off"
         )
+    check_extras(solver_of(options), options.gammas, options.adaptive)
     if bounds_of(options, n_features) is None:
         return
     for name, used in (("relax", options.gammas), ("adaptive", options.adaptive is not None)):

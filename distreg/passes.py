@@ -138,6 +138,7 @@ class _GroupTask:
 
     def __init__(self, chunk: Callable[..., Any], group: Group, topic: str | None) -> None:
         recipes = [
+            # every recipe is a dataclass, which its protocol cannot say
             dataclasses.replace(r, inputs=()) if r.inputs else r  # type: ignore[type-var]
             for r in group.recipes
         ]
@@ -274,7 +275,7 @@ class PassRunner:
         self.cost.bytes_read += reads.bytes
         if keep is not None and reduction.to_arrays is not None and reduction.keep(state):
             keep.save(name, reduction.to_arrays(state))
-        return state  # type: ignore[no-any-return]
+        return state  # type: ignore[no-any-return]  # Dask forgets what tasks return
 
 
 def _tree(

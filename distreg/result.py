@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,32 @@ import numpy as np
 from distreg.passes import Cost
 from distreg.path import PathResult
 
-__all__ = ["CVResult"]
+__all__ = ["CVResult", "RoundsTrace"]
+
+
+@dataclass(frozen=True)
+class RoundsTrace:
+    """How the rounds of a fit by alternating directions went; (T,) arrays, one entry a round.
+
+    Attributes
+    ----------
+    primal_residual, dual_residual : (T,) arrays
+        Largest residual of the fits that took part, each relative to the size of what differs.
+    rho : (T,) array
+        Median penalty of these fits.
+    n_active : (T,) int array
+        Fits that were not certified when the round began.
+    """
+
+    primal_residual: np.ndarray
+    dual_residual: np.ndarray
+    rho: np.ndarray
+    n_active: np.ndarray
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The arrays by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -73,6 +98,10 @@ class CVResult:
         their certificates are told, but no tolerance is asked of them.
     fold_entry : (K, L, p) int array
         Index of the first alpha at which a fold's support holds a feature; A where none does.
+    solver : str
+        What has fitted: "gram", "newton" or "admm".
+    rounds : RoundsTrace or None
+        Of a fit by alternating directions.
     """
 
     paths: tuple[PathResult, ...]
@@ -104,6 +133,8 @@ class CVResult:
     approximate: bool = False
     fold_entry: np.ndarray = field(default_factory=lambda: np.empty((0, 1, 1), dtype=np.int32))
     loss_parameter: float | None = None
+    solver: str = "gram"
+    rounds: RoundsTrace | None = None
 
     @property
     def l1_ratios(self) -> np.ndarray:

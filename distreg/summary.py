@@ -67,6 +67,8 @@ class TrainingSummary:
         but standardised, that are not constant.
     target : (Q,) array
         Weighted means of the targets.
+    variance : float
+        Weighted variance of the target; 0 of class codes of several classes.
     y_log_y : float
         Weighted mean of ``y log y``.
     cross : (p, Q) array
@@ -84,10 +86,15 @@ class TrainingSummary:
     scale: np.ndarray
     usable: np.ndarray
     target: np.ndarray
+    variance: float
     y_log_y: float
     cross: np.ndarray
     fill: np.ndarray
     reach: np.ndarray
+
+    def square(self, fit_intercept: bool) -> float:
+        """Mean square of a target that is a number, about its mean or without an intercept."""
+        return self.variance + (0.0 if fit_intercept else float(self.target[0]) ** 2)
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,8 @@ class DataSummary:
         Smallest and largest value, the zeros of sparse features too; inf and -inf where none is.
     target : (n_cells, Q) array
         Weighted means of the targets: the number, or the indicators of Q classes.
+    spread : (n_cells,) array
+        Weighted sums of squares of the target about its mean, where Q is 1.
     level : (n_cells, p, Q) array
         The same over the rows where the feature is present.
     cross : (n_cells, p, Q) array
@@ -130,6 +139,7 @@ class DataSummary:
     low: np.ndarray
     high: np.ndarray
     target: np.ndarray
+    spread: np.ndarray
     level: np.ndarray
     cross: np.ndarray
     y_log_y: np.ndarray
@@ -160,11 +170,17 @@ class DataSummary:
             scale=scale,
             usable=square > 0,
             target=total.target[0],
+            variance=float(total.spread[0]) / weight,
             y_log_y=float(total.y_log_y[0]) / weight,
             cross=np.where(varies, total.cross[0] / weight, 0.0).T.copy(),
             fill=mean[self.missing],
             reach=np.where(np.isfinite(ends), ends, 0.0).max(axis=0) / scale,
         )
+
+    def variance_of(self, cells: np.ndarray) -> float:
+        """Weighted variance of a target that is a number on the rows of `cells`."""
+        total = self._total(cells)
+        return float(total.spread[0] / total.weight[0])
 
     def _total(self, cells: np.ndarray) -> ColumnSums:
         """Sums of the rows of `cells`, as one cell."""
@@ -173,8 +189,9 @@ class DataSummary:
             raise DataError(NO_ROWS)
         one = ColumnSums.zeros(1, self.mean.shape[1], self.target.shape[1])
         all_cells = ColumnSums(
-            self.count, self.weight, self.y_log_y, self.target, self.present, self.mean, self.m2,
-            self.low, self.high, self.level.transpose(0, 2, 1), self.cross.transpose(0, 2, 1),
+            self.count, self.weight, self.y_log_y, self.target, self.spread, self.present,
+            self.mean, self.m2, self.low, self.high, self.level.transpose(0, 2, 1),
+            self.cross.transpose(0, 2, 1),
         )  # fmt: skip
         for cell in chosen:
             one.add_cell(0, all_cells, int(cell))
@@ -192,6 +209,8 @@ def data_summary(
     seed: int = SAMPLE_SEED,
 ) -> Reduction[Any, DataSummary]:
     """The reduction that summarises every cell and draws a sample: one pass.
+
+    A target that is neither a count nor a class is taken less the offset.
 
     Parameters
     ----------
@@ -219,6 +238,7 @@ def data_summary(
         make = partial(
             ColumnAccumulator, layout, dataset.feature_names,
             fill=fill, n_targets=n_classes, nonnegative=nonnegative,
+            shifted=not (nonnegative or codes),
         )  # fmt: skip
         return partial(_chunk, rule, make, draw)
 
@@ -288,6 +308,7 @@ def _finalize(names: tuple[str, ...], draw: Draw, state: _State) -> DataSummary:
         low=sums.low,
         high=sums.high,
         target=sums.target,
+        spread=sums.spread,
         level=sums.level.transpose(0, 2, 1),
         cross=sums.cross.transpose(0, 2, 1),
         y_log_y=sums.y_log_y,

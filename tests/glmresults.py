@@ -120,6 +120,7 @@ def glm_result(
         loss=loss,
         classes=CLASSES.get(loss),
         kkt_tolerance=1e-6,
+        solver="newton",
         fold_kkt_violation=np.full(shape, 3e-7),
     )
     return result, x[n:], y[n:]

@@ -463,7 +463,7 @@ BAD_KEYWORDS = [
     ({"class_weight": [1, 2]}, "class_weight="),
     ({"class_weight": {"a": -1.0}}, r"class_weight\['a'\]=-1.0 is outside"),
     ({"class_weight": {"a": "much"}}, r"class_weight\['a'\]='much' must be a number"),
-    ({"solver": "gram"}, "allowed are 'auto', 'newton'"),
+    ({"solver": "gram"}, "allowed are 'auto', 'newton', 'admm'"),
     ({"l1_ratio": 1.5}, "l1_ratio=1.5"),
     ({"max_passes": 0}, "at least 1"),
     ({"tol": -1.0}, "tol=-1.0"),

@@ -413,7 +413,7 @@ BAD_KEYWORDS = [
     (Lasso, {"fit_intercept": "yes"}, "True or False"),
     (Lasso, {"standardize": 1}, "True or False"),
     (Lasso, {"missing": "zero"}, "allowed are 'error', 'mean', 'drop'"),
-    (Lasso, {"solver": "saga"}, "allowed are 'auto', 'gram'"),
+    (Lasso, {"solver": "saga"}, "allowed are 'auto', 'gram', 'admm'"),
     (Lasso, {"max_passes": 0}, "at least 1"),
     (Lasso, {"max_iter": 0}, "at least 1"),
     (Lasso, {"verbose": -1}, "at least 0"),

@@ -105,7 +105,7 @@ def test_a_quantile_out_of_range_is_refused(problem, quantile: float) -> None:
 
 def test_newton_cannot_fit_a_hinge(problem) -> None:
     X, y, _ = problem
-    with pytest.raises(InputError, match="kink"):
+    with pytest.raises(InputError, match=r"solver=.newton. is not offered for loss=.hinge."):
         LinearSVC(loss="hinge", solver="newton").fit(X, y > 0)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from problems import Case, Rows, dataset, named_cases
 from scipy import sparse
 
+from distreg.data.arrays import from_arrays
 from distreg.data.block import Block
 from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells, GivenFolds, KFold, ShuffledKFold, TestSplit, make_cells
@@ -467,3 +468,25 @@ def test_a_checkpoint_gives_the_same(form: str) -> None:
         if field.name != "sample":
             np.testing.assert_array_equal(getattr(one, field.name), getattr(two, field.name))
     assert_same_bits(one.sample, two.sample)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e6])
+def test_variance_of_the_target(level: float) -> None:
+    """Over blocks, cells and weights, far from 0; of a number it is that less the offset."""
+    rng = np.random.default_rng(9)
+    X, y, weight = rng.normal(size=(90, 2)), rng.normal(size=90) + level, rng.exponential(size=90)
+    cells, every = make_cells(KFold(3), 90), np.ones(3, dtype=bool)
+    found = summarise(dataset(Case("spread", X, y, weight), (20, 50)), cells)
+    one = found.training(every, True, True)
+    wanted = np.cov(y, aweights=weight, ddof=0)
+    assert one.variance == pytest.approx(wanted, rel=1e-8)
+    assert one.square(fit_intercept=True) == one.variance
+    assert one.square(fit_intercept=False) == pytest.approx(np.average(y**2, weights=weight))
+    part = np.array([False, True, False])
+    own = np.cov(y[30:60], aweights=weight[30:60], ddof=0)
+    assert found.variance_of(part) == pytest.approx(own, rel=1e-8)
+    offset = 3.0 * rng.normal(size=90)
+    data = from_arrays(X, y, sample_weight=weight, offset=offset)
+    shifted = summarise(data, cells).training(every, True, True)
+    assert shifted.variance == pytest.approx(np.cov(y - offset, aweights=weight, ddof=0), rel=1e-8)
+    assert shifted.target[0] == pytest.approx(np.average(y - offset, weights=weight), rel=1e-12)

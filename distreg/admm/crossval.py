@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distreg.admm.dual import Strengths
+from distreg.admm.batch import Answers, Setting
 from distreg.admm.frame import Frame, gram
-from distreg.admm.solve import Found, Setting, solve, violation
+from distreg.admm.solve import solve
+from distreg.admm.trace import Trace
 from distreg.exceptions import InputError
 from distreg.glm.columns import Columns
 from distreg.glm.crossval import as_result
-from distreg.glm.fit import Fitted, alpha_grids, check_target, sample_size
-from distreg.glm.null import NullModels, kinked_nulls
+from distreg.glm.fit import Fitted, Where, alpha_grids, check_target, null_fits, summarised
+from distreg.glm.null import NullModels, kinked_nulls, null_curvature
 from distreg.glm.problem import Fits, Problem, make_problem
+from distreg.glm.working import is_wide
 from distreg.losses import get_loss
-from distreg.options import PathOptions
+from distreg.options import PathOptions, most_passes
 from distreg.passes import PassRunner, single_threaded_blas
-from distreg.penalties import Box, normalised_factor
-from distreg.result import CVResult
-from distreg.summary import data_summary
+from distreg.penalties import normalised_factor
+from distreg.result import CVResult, RoundsTrace
+from distreg.summary import DataSummary
 
 if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
@@ -29,11 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["cross_validate_admm"]
 
-MAX_PASSES = 1000
-"""Default; a round is cheap, and there are some tens to hundreds."""
-
 STATE_BYTES = 1_000_000_000
 """Of the rows' states of one batch, all workers together."""
+
+START = 1.0
+"""Times the curvature of the loss: where rho starts."""
 
 MOST_FEATURES = 10_000
 """Whose products are decomposed."""
@@ -42,54 +45,56 @@ MOST_FEATURES = 10_000
 def cross_validate_admm(
     dataset: Dataset, cells: Cells, options: PathOptions, runner: PassRunner
 ) -> CVResult:
-    """Fit every fold, l1_ratio and alpha of a loss with a kink; `options` are checked.
+    """Fit every fold, l1_ratio and alpha by rounds; `options` are checked.
 
-    Two passes for means and products, then one a round. Every answer has a duality gap; KKT
-    violations are told, but the gap alone counts.
+    Two passes for means and products (and some for null models with unpenalised features or an
+    offset), then one a round. Every answer has a duality gap; KKT violations are told, but the gap
+    alone counts.
 
     Raises
     ------
     InputError
-        If an option is one that this method does not have.
+        If there are too many features, or missing values.
     """
     start, before = time.perf_counter(), runner.cost.pass_seconds
-    _check(dataset, options)
+    if dataset.n_features > MOST_FEATURES:
+        raise InputError(
+            f"solver='admm' (loss={options.loss!r}) decomposes the products of all features, of "
+            f"which there may be {MOST_FEATURES:,}, not {dataset.n_features:,}"
+        )
     loss = get_loss(options.loss, options.loss_parameter)
     with single_threaded_blas():
-        summary = runner.run(
-            data_summary(
-                dataset,
-                cells,
-                1,
-                sample_size(dataset, 1),
-                codes=2 if loss.target == "binary" else 0,
-            ),
-            dataset,
-        )
+        summary = summarised(dataset, cells, loss, 1, runner)
         if summary.missing.size:
             raise InputError(
                 f"feature {dataset.feature_names[summary.missing[0]]!r} has missing values, which "
-                f"loss={loss.name!r} cannot replace by means: fill them in the data"
+                f"solver='admm' (loss={loss.name!r}) cannot replace by means: fill them in the data"
             )
         problem = make_problem(loss, 1, summary, cells, options, dataset.n_dense)
         check_target(problem)
-        nulls = kinked_nulls(problem, summary.sample, runner.n_threads)
-        columns = _columns(problem, nulls, dataset, cells, options, runner)
+        nulls = _nulls(problem, dataset, cells, summary, options, runner)
+        columns, rounds = _columns(problem, nulls, dataset, cells, options, runner)
     factor = normalised_factor(options.penalty_factor, problem.n_features)
     fitted = Fitted(problem, summary, nulls, columns, None, False, factor)
     since = start + runner.cost.pass_seconds - before
-    return as_result(fitted, dataset, cells, options, runner, since, np.inf)
+    result = as_result(fitted, dataset, cells, options, runner, since, np.inf)
+    return replace(result, rounds=rounds)
 
 
-def _check(dataset: Dataset, options: PathOptions) -> None:
-    for name, used in (("relax", options.gammas), ("adaptive", options.adaptive is not None)):
-        if used:
-            raise InputError(f"{name} is not known to loss={options.loss!r}: leave {name} out")
-    if dataset.n_features > MOST_FEATURES:
-        raise InputError(
-            f"loss={options.loss!r} decomposes the products of all features, of which there may be "
-            f"{MOST_FEATURES:,}, not {dataset.n_features:,}"
-        )
+def _nulls(
+    problem: Problem,
+    dataset: Dataset,
+    cells: Cells,
+    summary: DataSummary,
+    options: PathOptions,
+    runner: PassRunner,
+) -> NullModels:
+    """Null models; those of smooth losses are the ones that Newton's method begins with."""
+    if not problem.loss.smooth:
+        return kinked_nulls(problem, summary.sample, runner.n_threads)
+    where = Where.of(dataset, cells, summary.sample, options, runner)
+    wide = is_wide(problem.n_features, 1, (1.0,))
+    return null_fits(problem, dataset.has_offset, options, where, wide)
 
 
 def _columns(
@@ -99,7 +104,7 @@ def _columns(
     cells: Cells,
     options: PathOptions,
     runner: PassRunner,
-) -> Columns:
+) -> tuple[Columns, RoundsTrace]:
     """Fit all columns, batch after batch along the path."""
     fits = Fits(
         len(problem.sets), np.array(options.l1_ratios), alpha_grids(problem, nulls, options)
@@ -108,23 +113,25 @@ def _columns(
     full = problem.sets[0]
     frame = Frame(full.origin, full.summary.scale, problem.n_dense, full.cells)
     products = runner.run(gram(dataset, cells, frame, problem.fit_intercept), dataset)
-    setting = Setting(problem, cells, frame, products, nulls.objective, options.tol)
+    rho = _first_rho(problem, nulls)
+    setting = Setting(problem, fits, cells, frame, products, nulls.objective, rho, options.tol)
     batches = _batches(fits, products.n_rows)
-    end = runner.cost.n_passes + (options.max_passes or MAX_PASSES) - 2
+    end = most_passes(options)
     coef = np.zeros((*fits.shape[:2], problem.n_features))
     intercept = np.repeat(nulls.intercept[:, :1], fits.shape[1], axis=1)
     numbers = np.arange(fits.size).reshape(fits.shape)
+    trace, waiting = Trace(), fits.size
     for i, places in enumerate(batches):
         chosen = numbers[:, :, places].ravel()
         sets, paths, _ = np.unravel_index(chosen, fits.shape)
-        strengths = _strengths(problem, fits, chosen, frame)
         most = max((end - runner.cost.n_passes) // (len(batches) - i), 1)
         begin = coef[sets, paths], intercept[sets, paths]
-        found = solve(setting, dataset, runner, sets, strengths, *begin, most)
-        _put(columns, chosen, found, strengths, frame)
+        waiting -= chosen.size
+        found = solve(setting, dataset, runner, chosen, *begin, most, waiting, trace)
+        _put(columns, chosen, found, frame)
         last = np.arange(chosen.size).reshape(*fits.shape[:2], -1)[:, :, -1]
         coef, intercept = found.coef[last], found.intercept[last]
-    return columns
+    return columns, trace.result()
 
 
 def _batches(fits: Fits, n_rows: int) -> list[np.ndarray]:
@@ -134,30 +141,21 @@ def _batches(fits: Fits, n_rows: int) -> list[np.ndarray]:
     return np.array_split(np.arange(fits.shape[2]), n)
 
 
-def _strengths(problem: Problem, fits: Fits, chosen: np.ndarray, frame: Frame) -> Strengths:
-    """Penalties of some fits on the coefficients of the common frame."""
-    sets = np.unravel_index(chosen, fits.shape)[0]
-    scale = np.array([training.summary.scale for training in problem.sets])[sets] / frame.scale
-    usable = np.array([training.summary.usable for training in problem.sets])[sets]
-    lasso, ridge = fits.strengths(problem, chosen)
-    box = fits.box(problem, chosen)
-    return Strengths(
-        np.where(usable, lasso * scale, np.inf),
-        ridge * scale**2,
-        None if box is None else Box(box.lower / scale, box.upper / scale),
-    )
+def _first_rho(problem: Problem, nulls: NullModels) -> np.ndarray:
+    """Where rho starts in each training set, (S,): about the curvature of the loss."""
+    if problem.loss.smooth:
+        return np.full(len(problem.sets), START * null_curvature(problem, nulls))
+    # that of a loss of this size whose slope is about 1
+    return 0.5 * START / np.where(nulls.objective > 0.0, nulls.objective, 1.0)
 
 
-def _put(
-    columns: Columns, chosen: np.ndarray, found: Found, strengths: Strengths, frame: Frame
-) -> None:
+def _put(columns: Columns, chosen: np.ndarray, found: Answers, frame: Frame) -> None:
     """Hand over what was found, on the scales of the training sets."""
-    distance = violation(found, strengths)
     for i, fit in enumerate(chosen):
         training = columns.problem.sets[columns.fits.of(int(fit))[0]]
         raw = found.coef[i] / frame.scale
         columns.coef[fit] = raw * training.summary.scale
         columns.intercept[fit] = found.intercept[i] + raw @ (training.origin - frame.origin)
     columns.objective[chosen], columns.loss[chosen] = found.objective, found.loss
-    columns.gap[chosen], columns.violation[chosen] = found.gap, distance
+    columns.gap[chosen], columns.violation[chosen] = found.gap, found.violation
     columns.scores.put(chosen, found.scores, np.arange(chosen.size))

@@ -19,7 +19,7 @@ from distreg.rounds import Round
 if TYPE_CHECKING:
     from distreg.data.folds import Cells
 
-__all__ = ["Duals", "Kinks", "Orders", "Part", "round_of"]
+__all__ = ["Duals", "Kinks", "Orders", "Part", "Slopes", "round_of"]
 
 MOST_KINKS = 4
 """Rows near a kink that a group returns for a column, in units of the features and one."""
@@ -45,9 +45,12 @@ class Orders:
     keep : (R,) int array
         Places of the columns among those of the last round.
     points : sequence of ((p, R), (R,)) pairs
-        Where to evaluate the losses; with any, the duals are summed, too.
+        Where to evaluate the losses. With any, the duals of a loss with a kink are summed, too, and
+        the slopes of a smooth one.
     radius : (R,) array
-        Rows whose z is so near to the kink are returned when points are evaluated.
+        Of a loss with a kink: rows whose z is so near to it are returned when points are evaluated.
+    title : str
+        Shown while the round runs.
     """
 
     loss: Loss
@@ -62,6 +65,7 @@ class Orders:
     keep: np.ndarray
     points: Sequence[tuple[np.ndarray, np.ndarray]]
     radius: np.ndarray
+    title: str
 
 
 @dataclass
@@ -152,6 +156,23 @@ class Kinks:
 
 
 @dataclass
+class Slopes:
+    """Sums over the training rows at a point of each column.
+
+    Attributes
+    ----------
+    residual, curvature : (p, R) arrays
+        Of the features with ``-weight f'``, and with ``weight f''``.
+    square : (R,) array
+        Of ``weight f''^2``.
+    """
+
+    residual: np.ndarray
+    curvature: np.ndarray
+    square: np.ndarray
+
+
+@dataclass
 class Part:
     """What some groups return.
 
@@ -163,8 +184,10 @@ class Part:
         Sums of the same.
     sums : (5, R) array
         Those of `splitting.advance`.
-    duals, kinks, points : Duals, Kinks, list of RowSums
-        Only when points were evaluated.
+    duals, kinks : Duals, Kinks
+        Of a loss with a kink, when points were evaluated.
+    points, slopes : tuples of RowSums, Slopes
+        One for each point; slopes of a smooth loss only.
     """
 
     products: np.ndarray
@@ -173,6 +196,7 @@ class Part:
     duals: Duals | None = None
     kinks: Kinks | None = None
     points: tuple[RowSums, ...] = ()
+    slopes: tuple[Slopes, ...] = ()
 
 
 def round_of(orders: Orders, cells: Cells) -> Round[np.ndarray, Part, Part]:
@@ -181,25 +205,25 @@ def round_of(orders: Orders, cells: Cells) -> Round[np.ndarray, Part, Part]:
     def step_of(group: Group) -> Any:
         return partial(_step, cells.restrict(*group.row_range))
 
-    return Round("ADMM", step_of, _join, _same, orders)
-
-
-def _same(part: Part) -> Part:
-    return part
+    return Round(orders.title, step_of, _join, lambda part: part, orders)
 
 
 def _join(left: Part, right: Part) -> Part:
     left.products += right.products
     left.total += right.total
     left.sums += right.sums
+    for sums, more in zip(left.points, right.points, strict=True):
+        sums.add(more)
+    for mine, other in zip(left.slopes, right.slopes, strict=True):
+        mine.residual += other.residual
+        mine.curvature += other.curvature
+        mine.square += other.square
     if left.duals is None or right.duals is None or left.kinks is None or right.kinks is None:
         return left
     left.duals.total += right.duals.total
     left.duals.level += right.duals.level
     left.duals.products += right.duals.products
     left.kinks = left.kinks.joined(right.kinks)
-    for mine, more in zip(left.points, right.points, strict=True):
-        mine.add(more)
     return left
 
 
@@ -242,9 +266,11 @@ def _block(
     if block.offset is not None:
         e[inside] -= block.offset[inside, None]
     part = Part(frame.transposed(block, e), e.sum(axis=0), sums)
-    if orders.points:
+    if orders.points and not loss.smooth:
         part.duals, part.kinks = _duals(orders, block, t, weight, inside)
-        part.points = tuple(_losses(orders, block, cells, raw, *at) for at in orders.points)
+    found = [_evaluated(orders, block, cells, raw, *at) for at in orders.points]
+    part.points = tuple(sums for sums, _ in found)
+    part.slopes = tuple(slopes for _, slopes in found if slopes is not None)
     return t, part
 
 
@@ -299,21 +325,26 @@ def _kinks(
     )
 
 
-def _losses(
+def _evaluated(
     orders: Orders,
     block: Block,
     cells: np.ndarray,
     weight: np.ndarray,
     coef: np.ndarray,
     intercept: np.ndarray,
-) -> RowSums:
-    """Losses of all rows at a point of each column."""
-    n_sets = orders.role.shape[1]
+) -> tuple[RowSums, Slopes | None]:
+    """Losses of all rows at a point of each column, and the slopes of a smooth one."""
+    n_sets, loss = orders.role.shape[1], orders.loss
     bounds = np.searchsorted(orders.sets, np.arange(n_sets + 1)).astype(np.int64)
     sums = RowSums.zeros(orders.sets.size, 1)
+    eta = orders.frame.times(block, coef, intercept)
+    bend = np.empty_like(eta if loss.smooth else eta[:0])
     residual_rows(
-        orders.loss.code, orders.loss.parameter, 1,
-        orders.frame.times(block, coef, intercept),
-        block.y, weight, orders.role[cells], bounds, sums,
-    )  # fmt: skip
-    return sums
+        loss.code, loss.parameter, 1, eta, block.y, weight, orders.role[cells], bounds, sums, bend
+    )
+    if not loss.smooth:
+        return sums, None
+    with np.errstate(over="ignore"):  # where a step went much too far
+        square = (bend * (bend / np.where(weight > 0.0, weight, 1.0)[:, None])).sum(axis=0)
+    transposed = orders.frame.transposed
+    return sums, Slopes(transposed(block, eta), transposed(block, bend), square)

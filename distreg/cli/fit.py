@@ -48,6 +48,13 @@ def fit(  # noqa: PLR0913 - the flags of the command
     l1_ratio: Annotated[
         Text, typer.Option(metavar="LIST", help="L1 shares of the Elastic Net (default: 0.5).")
     ] = None,
+    solver: Annotated[
+        Text,
+        typer.Option(
+            metavar="SOLVER",
+            help="gram (squared loss), newton, or admm (default: auto, which knows the loss).",
+        ),
+    ] = None,
     cv: Annotated[
         Text,
         typer.Option(
@@ -92,6 +99,7 @@ def fit(  # noqa: PLR0913 - the flags of the command
             ("loss", "model.loss"): loss,
             ("delta", "model.delta"): delta,
             ("quantile", "model.quantile"): quantile,
+            ("solver", "model.solver"): solver,
             ("cv", "model.cv"): cv,
             ("test", "test.fraction"): test,
             ("selection", "model.selection"): selection,

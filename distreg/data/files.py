@@ -69,10 +69,10 @@ class Request:
         return (self.roles["y"],) if self.classes and "y" in self.roles else ()
 
 
-def read_dataset(  # noqa: PLR0913
+def read_dataset(  # noqa: PLR0913 - what a pipeline says of its data
     path: str | os.PathLike[str],
     *,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,  # noqa: A002 - the word of the pipeline
     target: str | int | None = None,
     numeric: Sequence[str] | None = None,
     categorical: Sequence[str] | None = None,

@@ -253,6 +253,7 @@ def _is_pair(item: Any) -> bool:
 
 def _as_scheme(cv: Any, random_state: int | None) -> Scheme:
     if isinstance(cv, (Rule, Splits)):
+        # Rule is the base of the schemes, which have what it lacks
         return cv  # type: ignore[return-value]
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, (bool, np.bool_)):
         n_folds = int(cv)

@@ -59,6 +59,7 @@ class Roles:
     @classmethod
     def of(cls, named: Mapping[str, str]) -> Roles:
         """Roles of the columns ``named[role]``."""
+        # the names of the keywords are those of the fields
         return cls(**{role: named.get(role) for role in ROLES})  # type: ignore[arg-type]
 
     @property

@@ -61,7 +61,7 @@ class Estimator(BaseEstimator):
     coef_: np.ndarray
     intercept_: Any
 
-    _SOLVERS: tuple[str, ...] = ("auto", "newton")
+    _SOLVERS: tuple[str, ...] = ("auto", "newton", "admm")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -140,6 +140,7 @@ class Estimator(BaseEstimator):
             loss=self._loss(dataset),
             loss_parameter=self._loss_parameter(),
             max_passes=self.max_passes,
+            solver=self.solver,
         )
         result = cross_validate(dataset, cells, replace(shared, **options), runner)
         if not result.converged:
@@ -156,7 +157,7 @@ class Estimator(BaseEstimator):
         self.dual_gap_ = float(chosen.dual_gap[index])
         self.kkt_violation_ = float(chosen.kkt_violation[index])
         self.n_passes_ = int(result.cost.n_passes)
-        sweeps = chosen.n_epochs[index] if result.loss == "squared" else self.n_passes_
+        sweeps = chosen.n_epochs[index] if result.solver == "gram" else self.n_passes_
         self.n_iter_ = max(int(sweeps), 1)
         self.status_ = status_of(result)
         self.model_ = self._model(fitted, path, index, selection)

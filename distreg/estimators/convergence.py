@@ -45,7 +45,7 @@ def _status(result: CVResult) -> str:
 
 def warn_of(result: CVResult, tol: float) -> None:
     """Say how many answers are above their tolerances, by how much, and what helps."""
-    text = _squared(result, tol) if result.loss == "squared" else _glm(result, tol)
+    text = _squared(result, tol) if result.solver == "gram" else _glm(result, tol)
     warnings.warn(text, ConvergenceWarning, stacklevel=STACK_LEVEL)
 
 
@@ -94,11 +94,17 @@ def _glm(result: CVResult, tol: float) -> str:
     above = (gap > tol) | (violation > result.kkt_tolerance)
     several = gap.size > 1
     remedy = "alpha_min_ratio or the smallest of alphas" if several else "alpha"
+    largest = (
+        f"the largest dual gap is {np.nanmax(gap):.1e} of the null model's objective "
+        f"({_place(result, gap)}; tol={tol:g})"
+    )
+    if np.isfinite(result.kkt_tolerance):
+        largest += (
+            f", the largest KKT violation {np.nanmax(violation):.1e} of its gradient "
+            f"({_place(result, violation)}; allowed {result.kkt_tolerance:g})"
+        )
     return (
         f"{int(above.sum())} of {gap.size} answers (with their folds) are above their tolerances "
-        f"after {result.cost.n_passes} passes. The largest KKT violation is "
-        f"{np.nanmax(violation):.1e} of the null model's gradient ({_place(result, violation)}; "
-        f"allowed {result.kkt_tolerance:g}), the largest dual gap {np.nanmax(gap):.1e} of its "
-        f"objective ({_place(result, gap)}; tol={tol:g}). "
+        f"after {result.cost.n_passes} passes: {largest}. "
         f"Raise {remedy}, standardize, or allow more with max_passes"
     )

@@ -117,22 +117,25 @@ PARTS = {
     "threads": THREADS,
     "common": f"""\
 {PENALTY}
-solver : {{"auto", "gram"}}
-    The squared loss is solved on Gram matrices, from one pass over the data.
+solver : {{"auto", "gram", "admm"}}
+    "auto" is "gram": Gram matrices of all folds, from one pass over the data. "admm": alternating
+    directions, tens of passes, with one Gram matrix whatever the number of folds.
 tol : float
     Tolerance on the dual gap, relative to the objective of the model without features.
 max_passes : int, optional
-    Most passes over the data; the squared loss needs one.
+    Most passes over the data; "gram" needs one, the default of "admm" is 1000.
 {VERBOSE}""",
     "common_glm": f"""\
 {PENALTY}
-solver : {{"auto", "newton"}}
-    Proximal Newton steps, for all folds, l1_ratios and alphas in the same passes over the data.
+solver : {{"auto", "newton", "admm"}}
+    "auto" is "newton" where the loss has no kink: proximal Newton steps, for all folds, l1_ratios
+    and alphas in the same passes over the data. "admm": alternating directions, tens of passes
+    with cheap steps between them; not for more than two classes.
 tol : float
-    Tolerance on the dual gap, relative to the objective of the model without features. An answer
-    also needs a KKT violation of at most 1e-6 of that model's largest gradient.
+    Tolerance on the dual gap, relative to the objective of the model without features. With
+    "newton" an answer also needs a KKT violation of at most 1e-6 of that model's largest gradient.
 max_passes : int, optional
-    Most passes over the data; default 100.
+    Most passes over the data; default 100, with "admm" 1000.
 {VERBOSE}""",
     "common_kinked": f"""\
 {PENALTY}

@@ -60,7 +60,7 @@ class Regression(RegressorMixin, Estimator):
 class BaseLinear(Regression):
     """Linear model with squared loss."""
 
-    _SOLVERS = ("auto", "gram")
+    _SOLVERS = ("auto", "gram", "admm")
 
     def _loss(self, dataset: Dataset) -> str:
         return "squared"

@@ -9,7 +9,7 @@ from distreg.estimators import checks
 from distreg.estimators.classifier import Classifier, ClassifierSearch
 from distreg.estimators.docs import documented
 from distreg.estimators.single import Single
-from distreg.exceptions import InputError
+from distreg.options import check_solver
 
 __all__ = ["LinearSVC", "LinearSVCCV"]
 
@@ -20,20 +20,11 @@ class _Hinge(Classifier):
     loss: str
 
     _BINARY = True
-    _SOLVERS = ("auto", "newton", "admm")
 
     def _check_compatible(self) -> None:
         super()._check_compatible()
         checks.choice("loss", self.loss, ("squared_hinge", "hinge"))
-        if self.loss == "hinge" and self.solver == "newton":
-            raise InputError(
-                "solver='newton' cannot see the kink of loss='hinge'; use solver='auto'"
-            )
-        if self.loss != "hinge" and self.solver == "admm":
-            raise InputError(
-                f"solver='admm' is for loss='hinge'; loss={self.loss!r} has no kink, and Newton "
-                "steps take fewer passes: use solver='auto'"
-            )
+        check_solver(self.loss, self.solver)
 
     def _loss(self, dataset: Dataset) -> str:
         return self.loss

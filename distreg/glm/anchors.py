@@ -80,6 +80,7 @@ class Anchors:
         self._metrics: dict[tuple[int, int], Metric] = {}
         self._edges: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._length = np.zeros(fits.shape[1:])
+        self._nearby: dict[int, tuple[int, int, float] | None] = {}
 
     @property
     def columns(self) -> np.ndarray | slice:
@@ -169,10 +170,10 @@ class Anchors:
         return first + found
 
     def prepare(self, fits: np.ndarray) -> None:
-        """Metrics that `fits`, of one training set, need."""
+        """Anchors around `fits`, of one training set, and the metrics that they need."""
         s = self.fits.of(int(fits[0]))[0]
-        around = [self._around(int(fit)) for fit in fits]
-        used = {(i, s) for found in around if found is not None for i in found[:2]}
+        self._nearby = {int(fit): self._around(int(fit)) for fit in fits}
+        used = {(i, s) for found in self._nearby.values() if found is not None for i in found[:2]}
         n_kept = len(self.held) * self.fits.n_sets
         width = self.problem.n_classes * self.held[0].curvature.features.size if self.held else 0
         if curvature_bytes(width, n_kept, 1) > METRIC_BYTES:
@@ -192,9 +193,9 @@ class Anchors:
     def between(self, fit: int) -> Between | None:
         """Curvature for a fit, interpolated between the nearest anchors of its path.
 
-        None where nothing is known. Its metrics are `prepare`d.
+        None where nothing is known. The fit is `prepare`d.
         """
-        around = self._around(fit)
+        around = self._nearby[fit]
         if around is None:
             return None
         left, right, share = around

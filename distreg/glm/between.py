@@ -13,6 +13,7 @@ from scipy import linalg
 
 from distreg.glm.metric import Metric
 from distreg.glm.secant import Pair
+from distreg.kernels.symmetric import add_low_rank, block_between, product_between
 
 __all__ = ["Between"]
 
@@ -52,9 +53,14 @@ class Between:
     """
 
     def __init__(self, left: Metric, right: Metric, share: float) -> None:
-        self._parts = [(left, 1.0 - share), (right, share)] if share else [(left, 1.0)]
-        self.corner = np.asarray(sum(part * metric.corner for metric, part in self._parts))
-        self.cross = np.asarray(sum(part * metric.cross for metric, part in self._parts))
+        # at an anchor the other one, which may have overflowed, has no part
+        left, right = (left if share < 1.0 else right), (right if share > 0.0 else left)
+        keep = 1.0 - share
+        self._grams, self._share = (left.gram, right.gram), share
+        with np.errstate(invalid="ignore"):  # 0 times infinity: not bounded
+            self._diagonal = keep * np.diagonal(left.gram) + share * np.diagonal(right.gram)
+            self.corner = keep * left.corner + share * right.corner
+            self.cross = keep * left.cross + share * right.cross
         # the correction is left' right
         self._left, self._right = np.empty((2, 0, self.cross.shape[1]))
 
@@ -118,19 +124,15 @@ class Between:
 
     def block(self, chosen: np.ndarray) -> np.ndarray:
         """Curvature of some coefficients."""
-        whole = chosen.size == self.cross.shape[1]
-        at = (slice(None),) if whole else np.ix_(chosen, chosen)
-        block = np.asarray(sum(part * metric.gram[at] for metric, part in self._parts))
+        block = np.asarray(block_between(*self._grams, self._share, chosen))
         if len(self._left):
-            block = block + self._left[:, chosen].T @ self._right[:, chosen]
+            add_low_rank(block, self._left, self._right, chosen)
             block[np.diag_indices_from(block)] *= 1.0 + ROUNDING
         return block
 
     def product(self, move: np.ndarray) -> np.ndarray:
         """Curvature times a move of the coefficients."""
-        moved = np.flatnonzero(move)
-        parts = (part * (move[moved] @ metric.gram[moved]) for metric, part in self._parts)
-        product = np.asarray(sum(parts))
+        product = np.asarray(product_between(*self._grams, self._share, move))
         if len(self._left):
             product = product + (self._right @ move) @ self._left
         return product
@@ -144,13 +146,9 @@ class Between:
             self.product(move) + intercept_move @ self.cross,
         )
 
-    @property
-    def _diagonal(self) -> np.ndarray:
-        parts = (part * np.diagonal(metric.gram) for metric, part in self._parts)
-        return np.asarray(sum(parts))
-
     def _rows(self, chosen: np.ndarray) -> np.ndarray:
-        return np.asarray(sum(part * metric.gram[chosen] for metric, part in self._parts))
+        left, right = self._grams
+        return np.asarray((1.0 - self._share) * left[chosen] + self._share * right[chosen])
 
     def _add(self, left: np.ndarray, right: np.ndarray) -> None:
         """Add ``left' right``, (k, C + P) each."""

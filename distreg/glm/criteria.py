@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from distreg.criteria import Criteria, criteria_of, degrees_of_freedom
+from distreg.criteria import Criteria, criteria_of, degrees_of_freedom, fit_of_mse
 from distreg.glm.anchors import Anchors
 from distreg.glm.columns import Columns
 from distreg.glm.metric import follow_of
@@ -29,8 +29,13 @@ def column_criteria(
 def criteria_at(columns: Columns, fits: np.ndarray, loss: np.ndarray, df: np.ndarray) -> Criteria:
     """Criteria of mean losses and degrees of freedom (n,) on the training set of `fits`."""
     problem, s = columns.problem, columns.fits.of(int(fits[0]))[0]
-    n_rows = problem.sets[s].summary.n_rows
-    fit = 2.0 * n_rows * np.maximum(loss - problem.saturated(s), 0.0)
+    summary = problem.sets[s].summary
+    n_rows = summary.n_rows
+    if problem.loss.name == "squared":
+        taken = df + float(problem.fit_intercept)
+        fit = fit_of_mse(2.0 * loss, summary.square(problem.fit_intercept), taken, n_rows)
+    else:
+        fit = 2.0 * n_rows * np.maximum(loss - problem.saturated(s), 0.0)
     return criteria_of(fit, df, n_rows, columns.coef.shape[1])
 
 

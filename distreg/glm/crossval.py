@@ -14,7 +14,7 @@ from distreg.glm.criteria import column_criteria, column_df, criteria_at
 from distreg.glm.fit import Fitted, fit_columns
 from distreg.glm.relaxed import Relaxed
 from distreg.losses import get_loss
-from distreg.options import PathOptions
+from distreg.options import PathOptions, solver_of
 from distreg.passes import PassRunner, single_threaded_blas
 from distreg.path import PathResult
 from distreg.relaxed import masked_criteria, without_undefined
@@ -74,7 +74,10 @@ def as_result(
         n_samples=full.n_rows,
         n_test=int(summary.count[cells.test].sum()),
         weight_sum=full.weight,
-        null_deviance=2.0 * float(fitted.nulls.objective[0]),
+        # of the squared loss the variance, whatever features are unpenalised
+        null_deviance=full.square(options.fit_intercept)
+        if loss.name == "squared"
+        else 2.0 * float(fitted.nulls.objective[0]),
         feature_names=dataset.feature_names,
         feature_mean=full.mean,
         feature_sd=full.sd,
@@ -90,6 +93,7 @@ def as_result(
         classes=dataset.classes,
         kkt_tolerance=kkt_tolerance,
         approximate=fitted.approximate,
+        solver=solver_of(options),
         fold_kkt_violation=violation.max(axis=0) if len(folds) else np.full((1, 1), np.nan),
     )
 
@@ -216,6 +220,10 @@ def _test_scores(fitted: Fitted, cells: np.ndarray) -> dict[str, np.ndarray]:
         return {}
     shape = fitted.columns.fits.shape
     deviance = _mean_deviance(fitted, scores.test.reshape(shape)[0], cells)
+    if loss.name == "squared":
+        spread = summary.variance_of(cells)
+        r2 = 1.0 - deviance / spread if spread > 0.0 else np.full_like(deviance, np.nan)
+        return {"mse": deviance, "rmse": np.sqrt(deviance), "r2": r2}
     if loss.target == "real":
         mse = scores.square.reshape(shape)[0] / weight
         mae = scores.absolute.reshape(shape)[0] / weight

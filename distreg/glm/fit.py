@@ -21,7 +21,7 @@ from distreg.glm.relaxed import Relaxed, relaxed_columns
 from distreg.glm.start import MANY_SETS, begin, fitted_nulls, start, start_batches
 from distreg.glm.working import check_unpenalised, is_wide
 from distreg.losses import Loss
-from distreg.options import PathOptions, as_grids
+from distreg.options import PathOptions, as_grids, most_passes
 from distreg.passes import PassRunner
 from distreg.penalties import normalised_factor
 from distreg.summary import DataSummary, Sample, data_summary
@@ -30,11 +30,18 @@ if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
     from distreg.data.folds import Cells
 
-__all__ = ["Fitted", "alpha_grids", "check_target", "fit_columns", "sample_size"]
+__all__ = [
+    "Fitted",
+    "Where",
+    "alpha_grids",
+    "check_target",
+    "fit_columns",
+    "null_fits",
+    "summarised",
+]
 
 SAMPLE_ROWS_PER_FEATURE = 20
 SAMPLE_BYTES = 64_000_000
-DEFAULT_MAX_PASSES = 100
 FEWEST_ADAPTIVE = 8
 """Passes below which two fits end nowhere."""
 
@@ -72,7 +79,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class _Where:
+class Where:
     """Rows that requests are evaluated on: all of them by passes, and a sample in memory."""
 
     by_pass: Evaluate
@@ -81,10 +88,42 @@ class _Where:
     tolerance: Tolerance
     most: int
 
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        cells: Cells,
+        sample: Sample,
+        options: PathOptions,
+        runner: PassRunner,
+    ) -> Where:
+        """The rows of a data set, and what the options allow."""
+
+        def by_pass(request: Request) -> Evaluation:
+            return runner.run(evaluation(dataset, cells, request), dataset)
+
+        tolerance = Tolerance(options.kkt_tolerance, options.tol)
+        return cls(by_pass, sample, runner, tolerance, most_passes(options))
+
     @property
     def n_passes(self) -> int:
         """Passes that may still be used."""
         return self.most - self.runner.cost.n_passes
+
+
+def summarised(
+    dataset: Dataset, cells: Cells, loss: Loss, n_classes: int, runner: PassRunner
+) -> DataSummary:
+    """The summary pass for a loss."""
+    reduction = data_summary(
+        dataset,
+        cells,
+        n_classes,
+        sample_size(dataset, n_classes),
+        nonnegative=loss.target == "count",
+        codes={"binary": 2, "classes": n_classes}.get(loss.target, 0),
+    )
+    return runner.run(reduction, dataset)
 
 
 def fit_columns(
@@ -100,29 +139,11 @@ def fit_columns(
             f"relax needs the curvature of all {dataset.n_features:,} features, which takes too "
             "much memory. Leave relax out, or use fewer features."
         )
-    reduction = data_summary(
-        dataset,
-        cells,
-        n_classes,
-        sample_size(dataset, n_classes),
-        nonnegative=loss.target == "count",
-        codes={"binary": 2, "classes": n_classes}.get(loss.target, 0),
-    )
-    summary = runner.run(reduction, dataset)
+    summary = summarised(dataset, cells, loss, n_classes, runner)
     problem = make_problem(loss, n_classes, summary, cells, options, dataset.n_dense)
     check_target(problem)
-
-    def by_pass(request: Request) -> Evaluation:
-        return runner.run(evaluation(dataset, cells, request), dataset)
-
-    where = _Where(
-        by_pass,
-        summary.sample,
-        runner,
-        Tolerance(options.kkt_tolerance, options.tol),
-        options.max_passes or DEFAULT_MAX_PASSES,
-    )
-    nulls = _nulls(problem, dataset.has_offset, options, where, wide)
+    where = Where.of(dataset, cells, summary.sample, options, runner)
+    nulls = null_fits(problem, dataset.has_offset, options, where, wide)
     factor = normalised_factor(options.penalty_factor, problem.n_features)
     if options.adaptive is not None and problem.sets[0].penalty.penalised.any():
         problem, nulls, factor = _adapted(problem, nulls, factor, options, where)
@@ -135,7 +156,7 @@ def fit_columns(
         known,
         nulls,
         options.gammas,
-        by_pass,
+        where.by_pass,
         where.sample,
         where.tolerance,
         runner.n_threads,
@@ -160,14 +181,16 @@ def _check_adaptive(n_features: int, n_classes: int, options: PathOptions) -> No
         )
 
 
-def _nulls(
-    problem: Problem, has_offset: bool, options: PathOptions, where: _Where, wide: bool
+def null_fits(
+    problem: Problem, has_offset: bool, options: PathOptions, where: Where, wide: bool
 ) -> NullModels:
     """Null models, from the summary where that determines them."""
     nulls, unknown = null_models(problem), problem.loss.null_eta is None
     if unknown:
         nulls = sampled_nulls(problem, nulls, where.sample, where.runner.n_threads)
-    if unknown or has_offset or any((~t.penalty.penalised).any() for t in problem.sets):
+    # the summary of a squared loss is of the target less the offset
+    shifted = has_offset and problem.loss.name != "squared"
+    if unknown or shifted or any((~t.penalty.penalised).any() for t in problem.sets):
         return fitted_nulls(
             problem,
             nulls,
@@ -186,7 +209,7 @@ def _adapted(
     nulls: NullModels,
     factor: np.ndarray,
     options: PathOptions,
-    where: _Where,
+    where: Where,
 ) -> tuple[Problem, NullModels, np.ndarray]:
     """The problem with penalty factors from a first fit of every training set, an L2 path."""
     first = replace(
@@ -211,7 +234,7 @@ def _adapted(
 
 
 def _solve(
-    problem: Problem, nulls: NullModels, options: PathOptions, where: _Where, n_passes: int
+    problem: Problem, nulls: NullModels, options: PathOptions, where: Where, n_passes: int
 ) -> tuple[Columns, Anchors | None, bool]:
     """Every training set, l1_ratio and alpha of one problem.
 

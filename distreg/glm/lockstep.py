@@ -155,15 +155,15 @@ class Lockstep:
         for s in np.unique(self._sets[fits]):
             own = fits[self._sets[fits] == s]
             self.anchors.prepare(own)
+            strengths = self.fits.strengths(self.problem, own)
             with ThreadPoolExecutor(self._n_threads) as pool:
-                list(pool.map(self._step, own.tolist(), chunksize=max(1, own.size // 32)))
+                list(pool.map(self._step, own.tolist(), *strengths))
 
-    def _step(self, fit: int) -> None:
+    def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
         columns, at = self.columns, self.anchors.columns
         model = self.anchors.between(fit)
         found = None
         if model is not None:
-            lasso, ridge = self.fits.strengths(self.problem, np.array([fit]))
             s = int(self._sets[fit])
             summary, box = self.problem.sets[s].summary, self.problem.box(s)
             bend = None if columns.bend is None else columns.bend[fit]
@@ -172,8 +172,8 @@ class Lockstep:
                 coef=columns.coef[fit, at],
                 grad=columns.grad[fit, at],
                 grad_intercept=columns.grad_intercept[fit],
-                lasso=lasso[0, at],
-                ridge=ridge[0, at],
+                lasso=lasso[at],
+                ridge=ridge[at],
                 usable=np.tile(summary.usable, self.problem.n_classes)[at],
                 box=None if box is None else box.only(at),
                 bend=None if bend is None else bend[at],

@@ -10,7 +10,8 @@ from distreg.glm.columns import request_of, values_of
 from distreg.glm.problem import Problem
 from distreg.glm.sample import evaluate_on, weights_of
 from distreg.path import LOWEST, RESOLUTION, geometric_grid, movable
-from distreg.summary import Sample
+from distreg.path import LOWEST_L2 as SQUARED_LOWEST_L2
+from distreg.summary import Sample, TrainingSummary
 
 __all__ = [
     "NullModels",
@@ -82,7 +83,7 @@ def null_models(problem: Problem) -> NullModels:
         grad = np.where(of.usable[:, None], grad / of.scale[:, None], 0.0)
         intercept.append(eta)
         grads.append(grad.T.ravel())
-        losses.append(_loss(problem, of.target, eta))
+        losses.append(_loss(problem, of, eta))
     return nulls_of(problem, np.array(intercept), np.array(grads), np.array(losses))
 
 
@@ -180,15 +181,17 @@ def _classes(problem: Problem, share: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.asarray(problem.loss.null_eta(share)), -share, 1.0
 
 
-def _loss(problem: Problem, target: np.ndarray, eta: np.ndarray) -> float:
+def _loss(problem: Problem, of: TrainingSummary, eta: np.ndarray) -> float:
     """Mean loss of a constant predictor."""
-    loss, n_classes = problem.loss, problem.n_classes
+    loss, n_classes, target = problem.loss, problem.n_classes, of.target
+    if loss.name == "squared":
+        return 0.5 * (of.variance + float(target[0] - eta[0]) ** 2)
     if n_classes > 1:
         values = loss.value(np.arange(n_classes, dtype=float), np.tile(eta, (n_classes, 1)))
         return float(target @ values)
     at = np.array([0.0, 1.0])
     zero, one = loss.value(at, np.full(2, eta[0]))
-    # affine in the target for all of these losses
+    # affine in the target for all losses whose null model the mean determines
     return float(zero + (one - zero) * target[0])
 
 
@@ -206,10 +209,12 @@ def alpha_grid(
     n_alphas : int
     alpha_min_ratio : float or None
         Last alpha over the first; None: 1e-4 with more rows than features, else 1e-2 (less where
-        the L2 part at the first alpha exceeds the curvature); for a pure L2 penalty 1e-7 and 1e-6.
+        the L2 part at the first alpha exceeds the curvature); for a pure L2 penalty 1e-7 and 1e-6
+        (the squared loss: `path.LOWEST_L2`).
     """
     full, n_classes = problem.sets[0], problem.n_classes
     many_rows = full.summary.n_rows > problem.n_features
+    lowest_l2 = SQUARED_LOWEST_L2 if problem.loss.name == "squared" else LOWEST_L2
     curvature = null_curvature(problem, nulls)
     # the size of a residual, for targets that have units
     unit = float(np.sqrt(2.0 * nulls.objective[0])) if problem.loss.target == "real" else 1.0
@@ -220,7 +225,7 @@ def alpha_grid(
         l1_ratio,
         n_alphas,
         alpha_min_ratio,
-        lowest=LOWEST_L2[many_rows] if l1_ratio == 0.0 else LOWEST[many_rows],
+        lowest=lowest_l2[many_rows] if l1_ratio == 0.0 else LOWEST[many_rows],
         nothing=RESOLUTION * max(curvature, RESOLUTION) * unit,
         curvature=max(curvature, RESOLUTION),
         unit=unit if l1_ratio == 0.0 else 1.0,

@@ -11,6 +11,7 @@ from distreg import penalties
 from distreg.glm.between import Between
 from distreg.glm.metric import follow_of
 from distreg.glm.secant import Pair
+from distreg.kernels.symmetric import profiled
 from distreg.penalties import Box
 from distreg.solvers.newton import newton_step
 from distreg.summary import TrainingSummary
@@ -189,18 +190,14 @@ def _minimum(
     violation = penalties.distance(coef, grad, point.lasso, point.ridge, point.box)[point.usable]
     slack = max(slack, inexact * float(violation.max(initial=0.0)))
     inside = (coef != 0.0) | point.may_enter(grad, LIKELY)
+    cross = model.cross if follow is not None else model.cross[:0]
+    follows = cross if follow is None else follow
     while True:
         if inside.mean() > MOST:
             inside[:] = True
         chosen = np.flatnonzero(inside)
         hessian = model.block(chosen)
-        if follow is not None:
-            lost = CANCELLED * np.diagonal(hessian)
-            hessian = hessian - model.cross[:, chosen].T @ follow[:, chosen]
-            hessian[np.diag_indices_from(hessian)] += lost
-        if damping != 1.0:
-            hessian = damping * hessian
-            hessian[np.diag_indices_from(hessian)] += lift
+        profiled(hessian, cross, follows, chosen, CANCELLED, damping, lift)
         box = None if point.box is None else point.box.only(chosen)
         coef[chosen] = newton_step(
             hessian, now[chosen], coef[chosen], point.lasso[chosen], point.ridge[chosen],

@@ -10,7 +10,7 @@ products with the target likewise (Chan, Golub and LeVeque). A constant stays on
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy import sparse
@@ -49,6 +49,8 @@ class ColumnSums:
         Sum of ``s y log y``.
     target : (k, Q) array
         Means of the targets.
+    spread : (k,) array
+        Sum of ``s (y - mean)^2`` where Q is 1; else 0.
     present, mean, m2, low, high : (k, p) arrays
         Of the rows where a feature is present: weight, mean, squares about it, range.
     level, cross : (k, Q, p) arrays
@@ -59,6 +61,7 @@ class ColumnSums:
     weight: np.ndarray
     y_log_y: np.ndarray
     target: np.ndarray
+    spread: np.ndarray
     present: np.ndarray
     mean: np.ndarray
     m2: np.ndarray
@@ -76,6 +79,7 @@ class ColumnSums:
             weight=np.zeros(n_cells),
             y_log_y=np.zeros(n_cells),
             target=np.zeros((n_cells, n_targets)),
+            spread=np.zeros(n_cells),
             present=np.zeros(one),
             mean=np.zeros(one),
             m2=np.zeros(one),
@@ -111,7 +115,11 @@ class ColumnSums:
         self.weight[cell] += other.weight[source]
         self.y_log_y[cell] += other.y_log_y[source]
         share = other.weight[source] / self.weight[cell]
-        self.target[cell] += (other.target[source] - self.target[cell]) * share
+        apart = other.target[source] - self.target[cell]
+        self.spread[cell] += other.spread[source]
+        if apart.size == 1:
+            self.spread[cell] += apart[0] ** 2 * other.weight[source] * (1.0 - share)
+        self.target[cell] += apart * share
 
 
 class ColumnAccumulator:
@@ -129,6 +137,8 @@ class ColumnAccumulator:
         Q. For Q > 1 the target holds class codes.
     nonnegative : bool
         A negative target is an issue, and ``y log y`` is summed up.
+    shifted : bool
+        The target is taken less the offset.
 
     Attributes
     ----------
@@ -147,12 +157,14 @@ class ColumnAccumulator:
         fill: bool,
         n_targets: int,
         nonnegative: bool,
+        shifted: bool = False,
     ) -> None:
         self._layout = layout
         self._names = feature_names
         self._fill = fill
         self._n_targets = n_targets
         self._nonnegative = nonnegative
+        self._shifted = shifted
         self._sound = True
         self._memory = np.empty(0)
         n_features = layout.n_dense + layout.n_sparse
@@ -183,6 +195,9 @@ class ColumnAccumulator:
         if not np.isfinite(y.sum() + offset) or (self._nonnegative and (y < 0).any()):
             self._sound = False
             return
+        if self._shifted and block.offset is not None:
+            block = replace(block, y=block.y - block.offset)
+            y = block.y[used]
         if self._n_targets > 1 and y.size and not (y.min() >= 0 and y.max() < self._n_targets):
             raise DataError(f"target: class codes must be 0 to {self._n_targets - 1}")
         part = self._target(y, weight[used], cells[used])
@@ -208,6 +223,7 @@ class ColumnAccumulator:
             part.target[:] = np.bincount(code, weight, k * n_targets).reshape(k, -1) / total
         elif y.size:
             part.target[:] = y[0] + np.bincount(cells, weight * (y - y[0]), k)[:, None] / total
+            part.spread += np.bincount(cells, weight * (y - part.target[cells, 0]) ** 2, k)
         if self._nonnegative:
             part.y_log_y += np.bincount(cells, weight * xlogy(y, y), k)
         return part

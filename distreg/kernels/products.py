@@ -12,7 +12,7 @@ __all__ = ["add_edges", "add_scaled"]
 
 
 @njit(cache=True, nogil=True)
-def add_edges(sums, fill, indicator, shift, inverse, factor, corner, cross):  # type: ignore[no-untyped-def]
+def add_edges(sums, fill, indicator, shift, inverse, factor, corner, cross):
     """Add `factor` times the sums of 1 and z over some rows.
 
     With u a feature about a centre (0 where missing) and m its indicator,
@@ -41,7 +41,7 @@ def add_edges(sums, fill, indicator, shift, inverse, factor, corner, cross):  # 
 
 
 @njit(cache=True, nogil=True)
-def add_scaled(gram, fill, indicator, shift, inverse, factor, out):  # type: ignore[no-untyped-def]
+def add_scaled(gram, fill, indicator, shift, inverse, factor, out):
     """Add `factor` times the sum of zz' over some rows to `out` (w, w).
 
     `gram` (w + m + 1, w + m + 1) holds products of ``[u, m, 1]``; the other parameters are those of

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
-from distreg.kernels.losses import QUANTILE
+from distreg.kernels.losses import QUANTILE, fill
 from distreg.kernels.prox import prox_one
 
 __all__ = ["RELAXATION", "advance", "begin", "duals"]
@@ -21,22 +22,20 @@ RELAXATION = 1.7
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def begin(code, parameter, e, y, weight, rho, t):  # type: ignore[no-untyped-def]
+def begin(code, parameter, e, y, weight, rho, t):
     """Write the t at which z is the predictor `e` and the dual the slope there (0 at a kink)."""
+    n_columns = e.shape[1]
+    loss, chi2 = np.empty(n_columns), np.empty(n_columns)
+    slope, curvature = np.empty(n_columns), np.empty(n_columns)
+    work = np.empty((4, n_columns))
     for i in range(e.shape[0]):
-        for j in range(e.shape[1]):
-            if code == QUANTILE:
-                slope = 0.0
-                if e[i, j] != y[i]:
-                    slope = -parameter if e[i, j] < y[i] else 1.0 - parameter
-            else:
-                sign = 2.0 * y[i] - 1.0
-                slope = -sign if sign * e[i, j] < 1.0 else 0.0
-            t[i, j] = e[i, j] + weight[i, j] * slope / rho[j]
+        fill(code, parameter, 1, e[i], y[i], loss, chi2, slope, curvature, work)
+        for j in range(n_columns):
+            t[i, j] = e[i, j] + weight[i, j] * slope[j] / rho[j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def advance(code, parameter, e, t, y, weight, inside, before, rho, sums):  # type: ignore[no-untyped-def]
+def advance(code, parameter, e, t, y, weight, inside, before, rho, sums):
     """One step of all rows: `t` moves on, and `e` becomes ``z - u``.
 
     Parameters
@@ -76,7 +75,7 @@ def advance(code, parameter, e, t, y, weight, inside, before, rho, sums):  # typ
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def duals(code, parameter, t, y, weight, inside, rho, positive, negative, apart):  # type: ignore[no-untyped-def]
+def duals(code, parameter, t, y, weight, inside, rho, positive, negative, apart):
     """Split ``weight * slope`` of each row by its sign; say how far z is from the kink."""
     for i in range(t.shape[0]):
         kink = y[i] if code == QUANTILE else 2.0 * y[i] - 1.0

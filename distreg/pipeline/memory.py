@@ -11,7 +11,7 @@ from distreg.moments import Layout, Moments
 
 __all__ = ["GlmMemory", "Memory", "RoundsMemory", "memory_of_halves"]
 
-BASE_BYTES = 300_000_000
+BASE_BYTES = 350_000_000
 """What a Python process with NumPy, SciPy, numba, pandas and Dask holds before any data."""
 
 BLOCK_COPIES = 3
@@ -28,8 +28,12 @@ both sides of three pairs. With sparse features there is one more: the curvature
 BATCH_COPIES = 12
 """The same for the columns of a batch, with what is computed from them at once."""
 
-STEP_COPIES = 4
-"""Matrices of that size in each thread while it makes a step: mixed, profiled, scaled, solved."""
+STEP_COPIES = 3
+"""Matrices of p x p numbers in each thread while it makes a step: mixed, packed, factored."""
+
+KEPT = 1.5
+"""What a process holds over what it uses at its peak, with curvature of all features: room between
+pieces that were given back (1.2 to 1.5 measured)."""
 
 TILE_BYTES = 4_000_000
 """A tile of rows in a pass: its features and their linear predictors."""
@@ -37,7 +41,7 @@ TILE_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class Memory:
-    """What memory depends on, for the squared loss.
+    """What memory depends on, for Gram matrices.
 
     Attributes
     ----------
@@ -117,7 +121,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class RoundsMemory(Memory):
-    """What memory depends on, for a loss with a kink.
+    """What memory depends on, for alternating directions.
 
     Attributes
     ----------
@@ -144,7 +148,7 @@ class RoundsMemory(Memory):
 
 @dataclass(frozen=True)
 class GlmMemory(Memory):
-    """What memory depends on, for any other loss.
+    """What memory depends on, for Newton's method.
 
     Attributes
     ----------
@@ -264,9 +268,12 @@ class GlmMemory(Memory):
     def peaks(self) -> tuple[int, int]:
         """Bytes of each worker and of this process, which keeps its metrics during a pass."""
         if not self.local:
-            return self.worker, self.client
-        both = self.worker + self.client - BASE_BYTES - self.state
+            return self._held(self.worker), self._held(self.client)
+        both = self._held(self.worker + self.client - BASE_BYTES - self.state)
         return both, both
+
+    def _held(self, used: int) -> int:
+        return BASE_BYTES + math.ceil((1.0 if self.wide else KEPT) * (used - BASE_BYTES))
 
 
 def memory_of_halves(memory: Memory, n_alphas: int) -> Memory:

@@ -9,7 +9,14 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from distreg.data.folds import split_approximate
 from distreg.losses import get_loss
-from distreg.options import GAMMAS, PathOptions, check_relax
+from distreg.options import (
+    GAMMAS,
+    PathOptions,
+    check_extras,
+    check_relax,
+    check_solver,
+    solver_of,
+)
 from distreg.pipeline.sections import Fraction, Positive, Section, as_tuple
 from distreg.selection import CURVE_RULES
 
@@ -93,6 +100,7 @@ class ModelConfig(Section):
     positive: bool = False
     lower_bounds: Lower | Mapping[str, Lower] | None = None
     upper_bounds: Upper | Mapping[str, Upper] | None = None
+    solver: Literal["auto", "gram", "newton", "admm"] = "auto"
     tol: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
     max_passes: Annotated[int, Field(ge=2)] | None = None
 
@@ -147,11 +155,17 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _solver(self) -> Self:
+        check_solver(self.loss, self.solver)
+        check_extras(self.driver, self.relax, self.adaptive)
+        return self
+
+    @model_validator(mode="after")
     def _passes(self) -> Self:
-        if self.loss == "squared" and self.max_passes is not None:
+        if self.driver == "gram" and self.max_passes is not None:
             raise ValueError(
                 f"max_passes: {self.max_passes} has no meaning with loss: squared, which needs one "
-                "pass; remove it, or choose another loss"
+                "pass; remove it, or choose another loss, or solver: admm"
             )
         return self
 
@@ -165,6 +179,11 @@ class ModelConfig(Section):
                     f"loss: {loss}"
                 )
         return self
+
+    @property
+    def driver(self) -> str:
+        """What fits: the solver that "auto" stands for, or the one that is given."""
+        return solver_of(PathOptions(loss=self.loss, solver=self.solver))
 
     @property
     def loss_parameter(self) -> float | None:

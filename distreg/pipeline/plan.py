@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from distreg.exceptions import ConfigError
 from distreg.losses import get_loss
+from distreg.options import MAX_PASSES
 from distreg.pipeline.memory import GlmMemory, Memory, RoundsMemory, memory_of_halves
 from distreg.pipeline.stable import N_ALPHAS, halves_of
 
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
     from distreg.data.folds import Cells
     from distreg.pipeline.config import PipelineConfig
+    from distreg.pipeline.modelconfig import ModelConfig
 
 __all__ = ["Plan", "check_fits", "make_plan"]
 
 USUAL_ROUNDS = (30, 300)
-"""Passes of a loss with a kink (docs/decisions/0014)."""
+"""Passes of rounds for a loss with a kink (docs/decisions/0014)."""
+
+USUAL_SMOOTH = (20, 300)
+"""The same for a smooth loss."""
 
 RARE_PASSES = 20
 """Passes that categories with levels of a few rows may take beyond what is usual."""
@@ -43,8 +48,8 @@ class Plan:
     driver, reason : str
         The algorithm, and why.
     n_passes, n_scans : int
-        Passes over all data, and metadata scans (already done when the plan is made). Of a loss
-        other than the squared one the most passes that are usual.
+        Passes over all data, and metadata scans (already done when the plan is made). Of other
+        drivers than "gram" the most passes that are usual.
     fewest_passes, max_passes, test_passes : int
         Of these the fewest that are usual and the most that are allowed for the fit, and those for
         the predictions of the test rows.
@@ -161,12 +166,12 @@ def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources:
         more = memory_of_halves(_memory(config, dataset, halves, resources), N_ALPHAS).peaks()
         worker, client = max(worker, more[0]), max(client, more[1])
     n_fits = memory.n_paths * (cells.n_folds + 1)
-    driver, reason = _driver(config.model.loss, memory, n_fits)
+    reason = _reason(config.model, memory, n_fits)
     fewest, usual, most, test = _passes(config, cells, dataset.n_sparse > 0)
     # the halves have no relaxed refits
     extra = 0 if halves is None else usual - STAGE_PASSES * bool(config.model.relax)
     return Plan(
-        driver=driver,
+        driver=config.model.driver,
         reason=reason,
         n_passes=usual + test,
         fewest_passes=fewest,
@@ -216,9 +221,9 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
         path_threads=resources.client_threads,
         local=resources.workers == 0,
     )
-    if model.loss == "squared":
+    if model.driver == "gram":
         return memory
-    if not get_loss(model.loss).smooth:
+    if model.driver == "admm":
         return RoundsMemory(
             **{f.name: getattr(memory, f.name) for f in fields(memory)},
             n_rows=dataset.n_rows,
@@ -235,42 +240,39 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
     )
 
 
-def _driver(loss: str, memory: Memory, n_fits: int) -> tuple[str, str]:
-    """Name of the algorithm, and why it."""
-    size = f"{memory.state / 1e6:,.1f} MB"
-    if loss == "squared":
-        return "gram", (
+def _reason(model: ModelConfig, memory: Memory, n_fits: int) -> str:
+    """Why the driver is what it is, and what it does."""
+    size, loss = f"{memory.state / 1e6:,.1f} MB", get_loss(model.loss)
+    if model.driver == "gram":
+        return (
             "squared loss: the Gram matrices of the folds hold all that every penalty, alpha and "
             f"fold needs, and {memory.n_cells} of them take {size}"
         )
     if isinstance(memory, RoundsMemory):
-        return "admm", (
-            f"{loss} loss has a kink: every round is a pass and serves all {n_fits:,} fits, "
+        why = "asked for with solver: admm" if loss.smooth else f"{loss.name} loss has a kink"
+        return (
+            f"{why}: every round is a pass and serves all {n_fits:,} fits, "
             f"with {memory.rows_state / 1e6:,.1f} MB of states that stay with the rows"
         )
-    return "newton", (
-        f"{loss} loss: every pass serves all of the {n_fits:,} fits, with gradients and curvatures "
-        f"of up to {size}"
+    return (
+        f"{loss.name} loss: every pass serves all of the {n_fits:,} fits, with gradients and "
+        f"curvatures of up to {size}"
     )
 
 
 def _passes(config: PipelineConfig, cells: Cells, has_levels: bool) -> tuple[int, int, int, int]:
     """Usual passes of a fit (fewest, most), the most that are allowed, and those of test rows."""
-    if config.model.loss == "squared":
+    model = config.model
+    loss, most = get_loss(model.loss), model.max_passes or MAX_PASSES[model.driver]
+    if model.driver == "gram":
         return 1, 1, 1, 0
-    test = int(config.model.has_classes and bool(cells.test.any()))
-    if not get_loss(config.model.loss).smooth:
-        from distreg.admm.crossval import MAX_PASSES
-
-        most = config.model.max_passes or MAX_PASSES
-        fewest, usual = (min(n, most) for n in USUAL_ROUNDS)
+    test = int(model.has_classes and bool(cells.test.any()))
+    if model.driver == "admm":
+        fewest, usual = (min(n, most) for n in (USUAL_SMOOTH if loss.smooth else USUAL_ROUNDS))
         return fewest, usual, most, test
-    from distreg.glm.fit import DEFAULT_MAX_PASSES
-
-    most = config.model.max_passes or DEFAULT_MAX_PASSES
     # a null model that the summary does not determine is fitted by passes
-    more = int(get_loss(config.model.loss).null_eta is None)
-    more += STAGE_PASSES * (bool(config.model.relax) + (config.model.adaptive is not None))
+    more = int(loss.null_eta is None)
+    more += STAGE_PASSES * (bool(model.relax) + (model.adaptive is not None))
     fewest, usual = (min(n + more, most) for n in USUAL_PASSES)
     if has_levels:
         usual = min(usual + RARE_PASSES, most)
@@ -291,7 +293,7 @@ def check_fits(plan: Plan, config: PipelineConfig) -> None:
         who, need, limit = "each worker", plan.peak_bytes, plan.memory_limit
     else:
         who, need, limit = "this process", plan.client_bytes, plan.client_limit
-    what = "Gram matrices" if plan.driver == "gram" else "gradients and curvatures"
+    what = "gradients and curvatures" if plan.driver == "newton" else "Gram matrices"
     raise ConfigError(
         f"the run needs about {_gigabytes(need)} in {who}, which has {_gigabytes(limit)}: "
         f"{plan.n_features:,} features make {what} of {_gigabytes(plan.state_bytes)} a "

@@ -249,6 +249,7 @@ def _prepare(config: PipelineConfig, resources: Resources) -> Prepared:
         loss=model.loss,
         loss_parameter=model.loss_parameter,
         max_passes=model.max_passes,
+        solver=model.solver,
         approximate=model.cv.approximate,
         relax=model.relax,
         adaptive=model.adaptive,
@@ -291,8 +292,8 @@ def _identity(config: PipelineConfig, ready: Prepared) -> dict[str, Any]:
         "test split": None if config.test is None else config.test.model_dump(mode="json"),
         "folds": model.cv.model_dump(mode="json"),
         "stability": config.stability and config.stability.model_dump(mode="json"),
-        # the moments of the squared loss serve any penalty; other passes depend on earlier answers
-        **({} if model.loss == "squared" else {"model": model.model_dump(mode="json")}),
+        # moments serve any penalty; other passes depend on earlier answers
+        **({} if model.driver == "gram" else {"model": model.model_dump(mode="json")}),
     }
 
 

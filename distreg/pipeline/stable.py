@@ -12,8 +12,7 @@ from distreg.data.dataset import Dataset
 from distreg.data.folds import Cells, make_cells
 from distreg.data.halves import ComplementaryPairs, cells_for
 from distreg.data.testsplit import TestSplit
-from distreg.glm.fit import DEFAULT_MAX_PASSES
-from distreg.options import PathOptions
+from distreg.options import PathOptions, most_passes
 from distreg.passes import PassRunner
 from distreg.pipeline.config import PipelineConfig
 from distreg.pipeline.modelconfig import StabilityConfig
@@ -64,7 +63,7 @@ def select_stable(
             kkt_tolerance=TOLERANCE,
             approximate=False,
             relax=(),
-            max_passes=before + (options.max_passes or DEFAULT_MAX_PASSES),
+            max_passes=before + (most_passes(options)),
         ),
         runner,
     )

@@ -87,6 +87,9 @@ def finish_tracking(
         result.cost,
         input_example=_typical_row(dataset, result),
         params=params,
+        curves=None
+        if result.rounds is None
+        else {f"{result.solver}/{name}": v for name, v in result.rounds.columns.items()},
     )
 
 

@@ -47,6 +47,7 @@ def make_report(
         "loss": result.loss,
         "loss_parameter": result.loss_parameter,
         "classes": result.classes,
+        "solver": result.solver,
         "selection": best.rule,
         "score": "mse" if result.loss == "squared" else "deviance",
         "n_samples": result.n_samples,
@@ -66,6 +67,7 @@ def make_report(
         ],
         "certificates": _certificates(result),
         "cost": _cost(result),
+        "rounds": None if result.rounds is None else result.rounds.columns,
         "n_ranked": None if best.scores is None else best.scores.n_rows,
     }
     report["warnings"] = _warnings(report)
@@ -278,15 +280,17 @@ def _warnings(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the numbers must know."""
     out = []
     n_above, error = report["certificates"]["n_above_tol"], words_of(report["loss"]).error
-    if not report["certificates"]["converged"] and report["loss"] == "squared":
+    if not report["certificates"]["converged"] and report["solver"] == "gram":
         out.append(
             f"{n_above} of the answers have a dual gap above the tolerance {report['tol']:g}: "
             "raise model.tol, or raise the smallest alpha"
         )
     elif not report["certificates"]["converged"]:
+        kkt = report["kkt_tolerance"]
+        violation = f", KKT violation {kkt:g}" if math.isfinite(kkt) else ""
         out.append(
-            f"{n_above} of the answers are above a tolerance (dual gap {report['tol']:g}, KKT "
-            f"violation {report['kkt_tolerance']:g}) after {report['cost']['n_passes']} passes: "
+            f"{n_above} of the answers are above a tolerance (dual gap {report['tol']:g}"
+            f"{violation}) after {report['cost']['n_passes']} passes: "
             "raise model.max_passes, or raise the smallest alpha"
         )
     n_ranked = report["n_ranked"]

@@ -22,6 +22,8 @@ __all__ = ["ProgressLine", "headline", "print_comparison", "print_report", "size
 
 PLAIN_WIDTH = 200
 WIDE = 100
+MOST_STAGES = 10
+"""Lines of progress: the last ones."""
 MANY_SCORES = 150
 """Width from which more than two test scores have room beside the rest."""
 
@@ -244,6 +246,8 @@ class ProgressLine:
             return
         if self._bar is not None:
             if stage not in self._tasks:
+                if len(self._tasks) >= MOST_STAGES:
+                    self._bar.remove_task(self._tasks.pop(next(iter(self._tasks))))
                 self._tasks[stage] = self._bar.add_task(stage, total=total)
             self._bar.update(self._tasks[stage], completed=done, total=total)
             return

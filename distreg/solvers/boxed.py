@@ -183,7 +183,7 @@ def _polish(gram, grad, coef, lasso, ridge, lower, upper):
 
 
 @njit(cache=True, nogil=True)
-def descend_boxed(gram, xty, lasso, ridge, lower, upper, coef):
+def descend_boxed(gram, xty, lasso, ridge, lower, upper, coef, slack=0.0):
     """Minimise from where `coef` (p,) stands, in place; returns the number of sweeps.
 
     Parameters
@@ -195,9 +195,11 @@ def descend_boxed(gram, xty, lasso, ridge, lower, upper, coef):
         Bounds, not above and not below 0; they may be infinite.
     coef : (p,) array
         Written to.
+    slack : float
+        Violation of the KKT conditions that may be left; rounding is allowed in any case.
     """
     p = xty.shape[0]
-    slack = 1e-13 * np.max(np.abs(xty)) if p else 0.0
+    slack = max(slack, 1e-13 * np.max(np.abs(xty))) if p else slack
     grad = np.empty(p)
     epochs = 0
     for k in range(p):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from distreg.kernels.symmetric import with_unit_diagonal
 from distreg.penalties import Box
 from distreg.solvers.boxed import descend_boxed
 from distreg.solvers.descent import descend_from
@@ -43,7 +44,7 @@ def newton_step(
     Parameters
     ----------
     hessian : (p, p) array
-        Symmetric, positive semidefinite.
+        Symmetric, positive semidefinite; overwritten.
     grad : (p,) array
         Negative gradient of the loss.
     coef : (p,) array
@@ -62,19 +63,16 @@ def newton_step(
     floor = FLOOR * max(float(diagonal.max(initial=0.0)), size)
     lift = np.where(diagonal < floor, floor, 0.0)
     root = np.sqrt(diagonal + lift)
-    # features of unit curvature
-    gram = hessian / root
-    gram /= root[:, None]
-    np.fill_diagonal(gram, np.where(usable, 1.0, 0.0))
+    with_unit_diagonal(hessian, 1.0 / root, usable)
     start = np.where(usable, coef * root, 0.0)
-    target = gram @ start + np.where(usable, grad / root, 0.0)
+    target = hessian @ start + np.where(usable, grad / root, 0.0)
     lasso, ridge = lasso / root, ridge / root**2
+    slack /= float(root.max(initial=FLOOR))
     if box is None:
-        largest = float(root.max(initial=FLOOR))
-        descend_from(gram, target, lasso, ridge, start, slack / largest)
+        descend_from(hessian, target, lasso, ridge, start, slack)
         return np.asarray(start / root)
     inner = box.scaled(root)
-    descend_boxed(gram, target, lasso, ridge, inner.lower, inner.upper, start)
+    descend_boxed(hessian, target, lasso, ridge, inner.lower, inner.upper, start, slack)
     at_lower, at_upper = inner.active(start)
     new = np.where(at_lower, box.lower, box.clip(start / root))
     return np.where(at_upper, box.upper, new)

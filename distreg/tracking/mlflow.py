@@ -181,6 +181,7 @@ class Tracker:
         input_example: Any = None,
         peak_memory_mb: float | None = None,
         params: Mapping[str, Any] | None = None,
+        curves: Mapping[str, Any] | None = None,
     ) -> TrackingResult:
         """Upload everything. Call it when the output folder is complete.
 
@@ -199,6 +200,8 @@ class Tracker:
             Default: the peak of this process.
         params : mapping, optional
             Parameters of the parent that were not known at the start.
+        curves : mapping, optional
+            Metrics of the parent with a value for each step, from step 1.
 
         Returns
         -------
@@ -212,6 +215,7 @@ class Tracker:
             "finish",
             params=self._masked(params or {}),
             metrics=cost_metrics(cost, peak_memory_mb),
+            curves=curves or {},
             artifacts=self._artifacts(),
             model=self._model(),
             tags=self._masked(self._closing_tags()),

@@ -108,7 +108,9 @@ class Uploader:
             self._log(
                 run_id, label["metrics"], label["curves"], finish["params"], label["time"], model_id
             )
-        self._log(run_id, finish["metrics"], {}, {}, finish["time"])
+        # None stands for step 0
+        curves = {k: [None, *values] for k, values in finish.get("curves", {}).items()}
+        self._log(run_id, finish["metrics"], curves, {}, finish["time"])
         for file in finish["artifacts"]:
             if file.get("run") is None:
                 self._log_file(run_id, file)

@@ -1,0 +1,229 @@
+"""What all columns of a batch do from round to round, whatever their loss.
+
+For each column, with features X of n rows in the common frame, ``z = Xb + b0`` and ``w = b`` are
+split off and tied by scaled duals u and v with the penalties rho and ``ridge rho n``. A round makes
+z and u in the rows; b follows from one eigendecomposition of the products of all rows, whatever rho
+and the training set are: rows that do not train a column have no loss, and keep ``z = Xb + b0``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from distreg.admm.dual import Strengths
+from distreg.admm.frame import Frame, Gram
+from distreg.admm.rows import Orders, Part
+from distreg.glm.columns import Scores
+from distreg.glm.problem import Fits, Problem
+from distreg.kernels.splitting import RELAXATION
+from distreg.penalties import Box
+
+if TYPE_CHECKING:
+    from distreg.data.folds import Cells
+
+__all__ = ["Answers", "Batch", "Setting"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all batches share.
+
+    Attributes
+    ----------
+    problem : Problem
+    fits : Fits
+    cells : Cells
+    frame : Frame
+    gram : Gram
+    unit : (S,) array
+        Objective of the null model of each training set.
+    rho : (S,) array
+        Where rho starts: about the curvature of the loss.
+    tol : float
+        Largest gap over the unit.
+    """
+
+    problem: Problem
+    fits: Fits
+    cells: Cells
+    frame: Frame
+    gram: Gram
+    unit: np.ndarray
+    rho: np.ndarray
+    tol: float
+
+    @property
+    def weight(self) -> np.ndarray:
+        """(S,) weights of the training sets."""
+        return np.array([self.problem.weight(s) for s in range(len(self.problem.sets))])
+
+    def strengths(self, chosen: np.ndarray) -> Strengths:
+        """Penalties of some fits on the coefficients of the common frame."""
+        problem = self.problem
+        sets = np.unravel_index(chosen, self.fits.shape)[0]
+        scale = np.array([of.summary.scale for of in problem.sets])[sets] / self.frame.scale
+        usable = np.array([of.summary.usable for of in problem.sets])[sets]
+        lasso, ridge = self.fits.strengths(problem, chosen)
+        box = self.fits.box(problem, chosen)
+        return Strengths(
+            np.where(usable, lasso * scale, np.inf),
+            ridge * scale**2,
+            None if box is None else Box(box.lower / scale, box.upper / scale),
+        )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The best points of R columns in the common frame, and what is known of them.
+
+    Attributes
+    ----------
+    coef, intercept : (R, p), (R,) arrays
+    objective, loss, gap, violation : (R,) arrays
+    scores : Scores
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    objective: np.ndarray
+    loss: np.ndarray
+    gap: np.ndarray
+    violation: np.ndarray
+    scores: Scores
+
+
+class Batch(ABC):
+    """Columns that share rounds: their variables, and which of them are not certified yet.
+
+    Parameters
+    ----------
+    setting : Setting
+    chosen : (R,) int array
+        Numbers of the fits; their training sets ascend.
+    coef, intercept : (R, p), (R,) arrays
+        Where to start, in the common frame.
+
+    Attributes
+    ----------
+    active : (n,) int array
+        Places of the columns that are left.
+    rho : (n,) array
+        Their penalties of ``Xb + b0 - z``.
+    primal, dual : (n,) arrays
+        Their residuals in the last round, each relative to the size of what it is a change of.
+    """
+
+    _RIDGE: float
+    """Penalty of ``b - w`` over that of ``Xb + b0 - z``, per row."""
+
+    def __init__(
+        self, setting: Setting, chosen: np.ndarray, coef: np.ndarray, intercept: np.ndarray
+    ) -> None:
+        self._setting, self._chosen = setting, chosen
+        self._sets = np.unravel_index(chosen, setting.fits.shape)[0]
+        self._strengths = setting.strengths(chosen)
+        self.active = np.arange(chosen.size)
+        self._keep = np.arange(chosen.size)
+        self._b, self._b0 = coef.copy(), intercept.copy()
+        self._w, self._v = coef.copy(), np.zeros_like(coef)
+        self._moved = np.zeros_like(coef)
+        self.rho = setting.rho[self._sets]
+        self._before = self.rho.copy()
+        self.primal = self.dual = np.full(chosen.size, np.nan)
+
+    @abstractmethod
+    def checks(self, k: int) -> bool:
+        """Whether round k certifies columns."""
+
+    @abstractmethod
+    def adapt(self, part: Part, k: int) -> None:
+        """Change rho after round k, or not."""
+
+    @abstractmethod
+    def certify(self, part: Part, k: int) -> None:
+        """Take up what round k says of the points, and leave out columns that are certified."""
+
+    @abstractmethod
+    def answers(self) -> Answers:
+        """The best points of all columns."""
+
+    @abstractmethod
+    def _points(self) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+        """Coefficients (n, p) and intercepts (n,) to evaluate."""
+
+    def _near(self) -> np.ndarray:
+        """Distances (n,) from a kink at which rows are returned."""
+        return np.zeros(self.active.size)
+
+    @property
+    def _now(self) -> Strengths:
+        return self._strengths.of(self.active)
+
+    def split(self) -> None:
+        """The step of w and v."""
+        ahead = RELAXATION * self._b + (1.0 - RELAXATION) * self._w
+        w = self._now.prox(ahead + self._v, 1.0 / (self._RIDGE * self.rho))
+        self._v += ahead - w
+        self._w, self._moved = w, w - self._w
+
+    def orders(self, check: bool, title: str) -> Orders:
+        """What the next round does."""
+        setting, points = self._setting, self._points() if check else []
+        orders = Orders(
+            loss=setting.problem.loss,
+            frame=setting.frame,
+            role=setting.problem.role,
+            sets=self._sets[self.active],
+            unit=setting.gram.n_rows / setting.weight,
+            coef=np.ascontiguousarray(self._b.T),
+            intercept=self._b0,
+            before=self._before,
+            rho=self.rho,
+            keep=self._keep,
+            points=[(np.ascontiguousarray(coef.T), b0) for coef, b0 in points],
+            radius=self._near(),
+            title=title,
+        )
+        self._keep, self._before = np.arange(self.active.size), self.rho.copy()
+        return orders
+
+    def advance(self, part: Part) -> None:
+        """The step of b, from what the rows returned."""
+        gram = self._setting.gram
+        n = gram.n_rows
+        right = (part.products - np.outer(gram.mean, part.total)) / n
+        self._previous = self._b, self._b0
+        self._b = gram.solve(right + self._RIDGE * (self._w - self._v).T, self._RIDGE).T
+        if self._setting.problem.fit_intercept:
+            self._b0 = part.total / n - self._b @ gram.mean
+        self._measure(part.sums)
+
+    def _measure(self, sums: np.ndarray) -> None:
+        """The residuals, from the sums of the rows."""
+        n = self._setting.gram.n_rows
+        e, change, u, z, square = sums
+        share = self._RIDGE * n
+        primal = e + share * ((self._previous[0] - self._w) ** 2).sum(axis=1)
+        dual = change + share * (self._moved**2).sum(axis=1)
+        size = np.maximum(square - z**2 / n, 0.0) + share * (self._w**2).sum(axis=1)
+        u = u + share * (self._v**2).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self.primal, self.dual = np.sqrt(primal / size), np.sqrt(dual / u)
+
+    def _rescale(self, factor: np.ndarray) -> None:
+        """Multiply rho; the rows rescale their duals in the next round."""
+        self.rho = self.rho * factor
+        self._v = self._v / factor[:, None]
+
+    def _leave_out(self, done: np.ndarray) -> np.ndarray:
+        """Drop columns; returns the places of those that stay."""
+        stay = np.flatnonzero(~done)
+        self._keep, self.active = stay, self.active[stay]
+        for name in ("_b", "_b0", "_w", "_v", "_moved", "rho", "_before", "primal", "dual"):
+            setattr(self, name, getattr(self, name)[stay])
+        return stay
