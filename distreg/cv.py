@@ -74,7 +74,7 @@ def cross_validate(
 
 def _driver_of(solver: str) -> Driver:
     """What fits by a solver of `options.SOLVERS`; imported only where it is used."""
-    if solver == "admm":
+    if solver in ("admm", "consensus"):
         from distreg.admm.crossval import cross_validate_admm
 
         return cross_validate_admm

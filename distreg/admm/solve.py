@@ -11,7 +11,7 @@ from distreg import penalties
 from distreg.admm.batch import Answers, Batch, Setting
 from distreg.admm.corner import cornered
 from distreg.admm.dual import Strengths, lower_bounds, polished
-from distreg.admm.rows import Duals, Kinks, Part, round_of
+from distreg.admm.rows import Duals, Kinks, Part
 from distreg.admm.smooth import Smooth
 from distreg.admm.trace import Trace
 from distreg.glm.columns import Scores
@@ -102,9 +102,8 @@ def solve(
     with held_rounds(runner, dataset) as rounds:
         for k in range(1, most + 1):
             check = k == most or batch.checks(k)
-            batch.split()
             title = trace.title(batch.active.size + waiting)
-            part = rounds.run(round_of(batch.orders(check, title), setting.cells))
+            part = rounds.run(batch.round(check, title))
             batch.advance(part)
             trace.add(batch, waiting)
             batch.adapt(part, k)
@@ -128,7 +127,7 @@ class Kinked(Batch):
         self._candidate = coef.copy(), intercept.copy()
         # so that about as many rows are near their kink as a corner needs, and some more
         self._enough = 2.5 * (coef.shape[1] + 1)
-        share = min(1.0, self._enough / setting.gram.n_rows)
+        share = min(1.0, self._enough / setting.n_rows)
         unit = setting.unit[self._sets]
         self._radius = np.where(unit > 0.0, unit, 1.0) * share
 
@@ -155,7 +154,7 @@ class Kinked(Batch):
         )  # fmt: skip
 
     def _points(self) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-        return [(self._w, self._b0), self._candidate]
+        return [(self._w, self._w0), self._candidate]
 
     def _near(self) -> np.ndarray:
         return np.asarray(self._radius)
@@ -163,13 +162,13 @@ class Kinked(Batch):
     def certify(self, part: Part, k: int) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
         setting, now = self._setting, self._now
-        problem, n = setting.problem, setting.gram.n_rows
+        problem, n = setting.problem, setting.n_rows
         duals, kinks = part.duals, part.kinks
         assert duals is not None
         assert kinks is not None
         sets = self._sets[self.active]
         weight = setting.weight[sets]
-        evaluated = (self._w, self._previous[1]), self._candidate
+        evaluated = (self._w, self._w0), self._candidate
         for (coef, b0), sums in zip(evaluated, part.points, strict=True):
             self.found.offer(self.active, coef, b0, sums.train / weight, now.value(coef), sums)
         rule = problem.fit_intercept
@@ -185,13 +184,13 @@ class Kinked(Batch):
 
     def _improve(self, duals: Duals, kinks: Kinks, k: int) -> None:
         """Better points, which the next round evaluates, and better bounds."""
-        now, n, rule = self._now, self._setting.gram.n_rows, self._setting.problem.fit_intercept
-        linear = ~now.ridge.any(axis=1) & (self._b.shape[1] <= MOST_CORNER)
-        at = kinks, duals, n, now, self._w, self._previous[1], rule
+        now, n, rule = self._now, self._setting.n_rows, self._setting.problem.fit_intercept
+        linear = ~now.ridge.any(axis=1) & (self._w.shape[1] <= MOST_CORNER)
+        at = kinks, duals, n, now, self._w, self._w0, rule
         found = [polished(*at, ~linear, k // CHECK_EVERY)]
         if k % CORNER_EVERY == 0:
             found.append(cornered(*at, linear, self._radius))
-        self._candidate = self._w.copy(), self._previous[1].copy()
+        self._candidate = self._w.copy(), self._w0.copy()
         best, unit = self.found.coef[self.active], float(self._setting.unit[0])
         for (coef, intercept, better), chosen in zip(found, (~linear, linear), strict=False):
             self._candidate[0][chosen] = coef[chosen]
