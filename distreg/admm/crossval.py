@@ -102,7 +102,7 @@ def _summarised(
     """The summary pass; by consensus the rows stay where they are, as far as that is possible."""
     if solver == "admm":
         return summarised(dataset, cells, loss, 1, runner)
-    n_rows = min(QUANTILE_ROWS, sample_size(dataset, 1)) if loss.name == "quantile" else 0
+    n_rows = min(QUANTILE_ROWS, sample_size(dataset, 1)) if loss.null_eta is None else 0
     return summarised(dataset, cells, loss, 1, runner, n_rows)
 
 

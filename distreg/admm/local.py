@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RIDGE", "State", "is_tall", "numbers_of_parts", "round_of"]
 
-RIDGE = 0.3
+RIDGE = 1.0
 """Penalty c of ``b - w`` over that of ``Xb - z``, for each row of a part."""
 
 
