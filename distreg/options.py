@@ -12,6 +12,7 @@ from distreg.losses import get_loss
 from distreg.penalties import Box
 
 __all__ = [
+    "BY_ROUNDS",
     "GAMMAS",
     "MAX_PASSES",
     "SOLVERS",
@@ -40,6 +41,9 @@ SOLVERS = {
     "quantile": ("admm", "consensus"),
 }
 """What can fit each loss; the first is what "auto" stands for."""
+
+BY_ROUNDS = ("admm", "consensus")
+"""Solvers by rounds of alternating directions (`distreg.admm`)."""
 
 MAX_PASSES = {"gram": 1, "newton": 100, "admm": 1000, "consensus": 1000}
 """Default of `PathOptions.max_passes` for each solver. A round is cheap, and there are some tens to
@@ -167,7 +171,7 @@ def check_solver(loss: str, solver: str) -> None:
 def check_extras(solver: str, gammas: Sequence[float], adaptive: float | None) -> None:
     """Raise InputError for a further stage that the solver does not have."""
     for name, used in (("relax", bool(gammas)), ("adaptive", adaptive is not None)):
-        if used and solver in ("admm", "consensus"):
+        if used and solver in BY_ROUNDS:
             raise InputError(f"{name} is not known to solver={solver!r}: leave {name} out")
 
 

@@ -1,4 +1,4 @@
-"""Consensus: every part of the rows has coefficients of its own, which the rounds bring together."""
+"""Consensus: every part of the rows has coefficients of its own, which rounds bring together."""
 
 from __future__ import annotations
 

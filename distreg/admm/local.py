@@ -133,9 +133,7 @@ class _Step:
             dual = kept.ahead[:, orders.keep] - self._w
             self._v = dual * (orders.before / orders.rho)
 
-    def add(
-        self, block: Block, cells: np.ndarray, t: np.ndarray | None
-    ) -> tuple[np.ndarray, Part]:
+    def add(self, block: Block, cells: np.ndarray, t: np.ndarray | None) -> tuple[np.ndarray, Part]:
         """Move the rows of a block on; returns their state, and what it says of them."""
         orders, kept, frame = self._orders, self._kept, self._orders.frame
         t, e, part = advanced(orders, block, cells, t, self._b[:-1], self._b[-1])
@@ -159,9 +157,7 @@ class _Step:
     def _begin(self, block: Block, used: np.ndarray) -> None:
         """Add up what the factor is made of."""
         rows = np.flatnonzero(used)
-        product = (inner if self._tall else outer)(
-            self._orders.frame, block, rows, self._intercept
-        )
+        product = (inner if self._tall else outer)(self._orders.frame, block, rows, self._intercept)
         self._product = product if self._product is None else self._product + product
         self._n_rows += rows.size
 

@@ -211,6 +211,7 @@ def round_of(orders: Orders, cells: Cells) -> Round[np.ndarray, Part, Part]:
 
 
 def joined(left: Part, right: Part) -> Part:
+    """What both say; may reuse both."""
     left.products += right.products
     left.total += right.total
     left.sums += right.sums
