@@ -76,7 +76,7 @@ def test_parts_change_the_way_but_not_the_answer(loss: str, n_blocks: int) -> No
     assert found.cost.n_passes < 130
 
 
-def wide(loss: str, n: int = 120, p: int = 60) -> Case:
+def wide(loss: str, n: int = 150, p: int = 60) -> Case:
     """Dense and sparse features side by side, more of them than a block has rows."""
     rng = np.random.default_rng(5)
     Z = correlated(rng, n, p // 2, 0.3)
@@ -87,9 +87,9 @@ def wide(loss: str, n: int = 120, p: int = 60) -> Case:
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
-@pytest.mark.parametrize("per_group", [1, 2, 4])
+@pytest.mark.parametrize("per_group", [1, 2, 5])
 def test_wide_parts_take_the_other_factor(loss: str, per_group: int, monkeypatch: Any) -> None:
-    """Blocks of 30 rows and 60 features: alone, in groups as wide, and as one part that is tall."""
+    """Blocks of 30 rows and 60 features: alone, two in a task, and with others as one tall part."""
     made = []
 
     class Told(Factor):
@@ -99,13 +99,13 @@ def test_wide_parts_take_the_other_factor(loss: str, per_group: int, monkeypatch
 
     monkeypatch.setattr(local, "Factor", Told)
     at, options = wide(loss), {"loss": loss, "l1_ratios": (0.5, 0.0), **GRID}
-    found = fit(at, cuts=(30, 60, 90), per_group=per_group, solver="consensus", **options)
+    found = fit(at, cuts=range(30, 150, 30), per_group=per_group, solver="consensus", **options)
     same(fit(at, **options), found)
     assert found.cost.n_passes < 130
     assert at.weight is not None
-    used = [int((part > 0).sum()) for part in np.split(at.weight, 4)]
+    used = [int((part > 0).sum()) for part in np.split(at.weight, 5)]
     # once for all rounds, folds and alphas
-    assert sorted(made) == ([61] if per_group == 4 else sorted(used))
+    assert sorted(made) == ([61] if per_group == 5 else sorted(used))
 
 
 def test_offsets_and_test_rows() -> None:

@@ -5,11 +5,13 @@ With A the features of n rows in the common frame beside a column of ones, every
     b = argmin |A b - q|^2 + c |b - a|^2
 
 of many columns. Neither the penalty rho of the method nor the loss is in it, so one Cholesky factor
-serves all of them for ever: that of ``A'A + c I`` where there are more rows than features, else
-that of ``A A' + c I`` with ``b = a + A' (A A' + c I)^-1 (q - A a)`` (Woodbury).
+serves all of them for ever: that of ``A'A + c I`` or, where rows are few, that of ``A A' + c I``
+with ``b = a + A' (A A' + c I)^-1 (q - A a)`` (Woodbury).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -17,7 +19,7 @@ from scipy.linalg import cho_factor, cho_solve
 from distreg.admm.frame import Frame
 from distreg.data.block import Block
 
-__all__ = ["Factor", "inner", "outer"]
+__all__ = ["Factor", "inner", "outer", "widths"]
 
 TILE_ROWS = 2048
 
@@ -41,6 +43,16 @@ class Factor:
     def solve(self, right: np.ndarray) -> np.ndarray:
         """``(M + c I)^-1 right`` for (d, R)."""
         return np.asarray(cho_solve(self._factor, right, check_finite=False))
+
+
+def widths(rows: Sequence[int], n_features: int) -> list[int]:
+    """Sizes of the factors of a group with blocks of so many rows, one for each of its parts.
+
+    It is one part, with a factor of the size of the features, or each block is one, with a factor
+    of the size of its rows: whichever takes less memory.
+    """
+    whole = n_features + 1
+    return [whole] if whole**2 <= sum(n**2 for n in rows) else list(rows)
 
 
 def inner(frame: Frame, block: Block, rows: np.ndarray, fit_intercept: bool) -> np.ndarray:

@@ -78,16 +78,20 @@ class ConsensusMemory(RoundsMemory):
     def n_numbers(self) -> int:
         """With the coefficients of the parts."""
         p = self.n_dense + self.n_sparse
-        n_parts = sum(1 if sum(rows) > p else len(rows) for rows in self.blocks)
-        return self.n_rows + 2 * (p + 1) * n_parts
+        return self.n_rows + 2 * (p + 1) * len(self._widths)
 
     @property
     def kept(self) -> int:
         """With the Cholesky factors of all parts."""
+        return self.rows_state + 8 * sum(width**2 for width in self._widths)
+
+    @property
+    def _widths(self) -> list[int]:
+        """Sizes of these factors."""
+        from distreg.admm.factor import widths
+
         p = self.n_dense + self.n_sparse
-        return self.rows_state + 8 * sum(
-            (p + 1) ** 2 if sum(rows) > p else sum(r**2 for r in rows) for rows in self.blocks
-        )
+        return [width for rows in self.blocks for width in widths(rows, p)]
 
     @property
     def columns(self) -> int:
