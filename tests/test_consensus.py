@@ -16,7 +16,7 @@ from scipy import sparse
 from test_admm_smooth import KINDS, RATIOS, SMOOTH, case, target
 from test_rounds import _keys_left
 
-from distreg.admm import crossval, local
+from distreg.admm import crossval, local, solve
 from distreg.admm.factor import Factor, inner, outer
 from distreg.admm.frame import Frame
 from distreg.cluster import open_cluster
@@ -29,6 +29,8 @@ from distreg.data.testsplit import TestSplit
 from distreg.exceptions import InputError
 from distreg.options import SOLVERS, PathOptions
 from distreg.passes import PassRunner
+from distreg.pipeline.memory import Memory
+from distreg.pipeline.roundsmemory import ConsensusMemory
 from distreg.result import CVResult
 
 GRID: dict[str, Any] = {"n_alphas": 5, "alpha_min_ratio": 1e-2}
@@ -176,6 +178,44 @@ def test_only_sums_leave_a_part(monkeypatch: Any) -> None:
     assert samples == [0]
     # products, gradient and curvature, beside some single numbers
     assert max(sizes) < 8 * 3 * p + 4000 < 8 * p * p
+
+
+def test_rows_near_a_kink_stay_where_nothing_is_solved_with_them(monkeypatch: Any) -> None:
+    rows = []
+
+    def told(*arguments: Any) -> Any:
+        state, part = step(*arguments)
+        if part.kinks is not None:
+            rows.append(len(part.kinks.features))
+        return state, part
+
+    step = local._step
+    monkeypatch.setattr(local, "_step", told)
+    at, options = test_admm.case("hinge"), {"loss": "hinge", "alphas": [0.02], "max_passes": 45}
+    few = fit(at, solver="consensus", **options)
+    assert max(rows) > 0
+    rows.clear()
+    monkeypatch.setattr(solve, "MOST_CORNER", 5)
+    many = fit(at, solver="consensus", **options)
+    assert set(rows) == {0}
+    # slower, but as honest
+    path, other = many.paths[0], few.paths[0]
+    assert not many.converged
+    assert path.objective - path.dual_gap <= other.objective
+    assert path.dual_gap < 0.1 * path.null_objective
+
+
+def test_memory_without_products_of_features() -> None:
+    """The factors of both kinds of parts, and nothing of p x p numbers in this process."""
+    p, blocks = 20_000, ((1000, 1000), (30_000,))
+    sizes = {f.name: 0 for f in dataclasses.fields(Memory)} | {"threads": 1, "path_threads": 1}
+    sizes |= {"n_dense": p, "n_folds": 4, "n_paths": 10, "n_groups": 2}
+    needs = ConsensusMemory(**sizes, n_rows=32_000, blocks=blocks)
+    column = 32_000 + 3 * 2 * (p + 1)
+    assert needs.rows_state == 8 * column * 50
+    assert needs.kept == needs.rows_state + 8 * ((p + 1) ** 2 + 2 * 1000**2)
+    assert needs.worker > needs.kept
+    assert needs.client < 8 * p**2
 
 
 @pytest.mark.parametrize(("loss", "q"), test_admm.KINKED)
