@@ -38,6 +38,7 @@ __all__ = [
     "check_target",
     "fit_columns",
     "null_fits",
+    "sample_size",
     "summarised",
 ]
 
@@ -116,14 +117,19 @@ class Where:
 
 
 def summarised(
-    dataset: Dataset, cells: Cells, loss: Loss, n_classes: int, runner: PassRunner
+    dataset: Dataset,
+    cells: Cells,
+    loss: Loss,
+    n_classes: int,
+    runner: PassRunner,
+    sample_rows: int | None = None,
 ) -> DataSummary:
-    """The summary pass for a loss."""
+    """The summary pass for a loss, with a sample of `sample_rows`, or as Newton's method needs."""
     reduction = data_summary(
         dataset,
         cells,
         n_classes,
-        sample_size(dataset, n_classes),
+        sample_size(dataset, n_classes) if sample_rows is None else sample_rows,
         nonnegative=loss.target == "count",
         codes={"binary": 2, "classes": n_classes}.get(loss.target, 0),
     )
