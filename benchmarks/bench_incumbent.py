@@ -15,25 +15,28 @@ dask-ml is optional, in an environment of its own:
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from bench_logistic import make_problem
 
-LEVELS = (1e-4, 1e-6)
+LEVELS, SOLVERS = (1e-4, 1e-6), ("auto", "admm")
 TRAJECTORY = Path(__file__).with_name("dask_ml_trajectory.py")
 
-TRIES = [
+TRIES: list[tuple[str, dict[str, float]]] = [
     ("admm", {"rho": rho, "over_relax": relax, "abstol": 1e-12, "reltol": 1e-12})
     for rho, relax in ((1, 1), (100, 1), (1000, 1), (10_000, 1), (1000, 1.7))
 ]
-"""Solvers of dask-ml and their settings. ADMM's own tolerances (abstol 1e-4, reltol 1e-2) would stop
-it early: how far that is from the optimum is shown apart."""
+TRIES += [("admm", {}), ("proximal_grad", {"tol": 0.0})]
+"""Solvers of dask-ml and their settings. ADMM's own tolerances (abstol 1e-4, reltol 1e-2) stop it
+early: that is one of its tries."""
 
 
 def objective(X: np.ndarray, y: np.ndarray, alpha: float, coef: np.ndarray) -> float:
@@ -71,8 +74,75 @@ def run_dask_ml(
         return found["seconds"], found["coef"], bool(found["by_itself"])
 
 
+class Way(NamedTuple):
+    """Coefficients after so many seconds, one or many, and a word on how it ended."""
+
+    seconds: np.ndarray
+    coefs: list[np.ndarray]
+    how: str
+
+
+def ways_of_distreg(X: np.ndarray, y: np.ndarray, alpha: float, repeats: int) -> dict[str, Way]:
+    """Certified answers at each tolerance, by both solvers."""
+    ways = {}
+    for solver in SOLVERS:
+        for level in LEVELS:
+            runs = [run_distreg(X, y, alpha, level, solver) for _ in range(repeats)]
+            seconds = statistics.median(run[0] for run in runs)
+            ways[own_name(solver, level)] = Way(
+                np.array([seconds]), [runs[0][1]], f"{runs[0][2]} passes"
+            )
+    return ways
+
+
+def own_name(solver: str, level: float) -> str:
+    """What a run of distreg is called."""
+    return f"distreg, solver={solver!r}, tol={level:g}"
+
+
+def ways_of_dask_ml(
+    python: str, X: np.ndarray, y: np.ndarray, penalty: float, most: float
+) -> dict[str, Way]:
+    """All tries of dask-ml."""
+    ways = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "X.npy", X)
+        np.save(folder / "y.npy", y)
+        for solver, keywords in TRIES:
+            found = run_dask_ml(python, folder, solver, penalty, most, keywords)
+            seconds, coefs, by_itself = found
+            shown = {key: value for key, value in keywords.items() if "tol" not in key}
+            label = ", ".join(f"{key}={value:g}" for key, value in shown.items())
+            label = label or ("" if keywords else "its defaults")
+            how = f"{len(seconds)} steps, {'stopped' if by_itself else 'time over'}"
+            ways[f"dask-ml {solver} {label}".strip()] = Way(seconds, list(coefs), how)
+    return ways
+
+
+def compare(reached: dict[str, list[float]]) -> list[str]:
+    """How many times longer dask-ml's fastest way to each level takes.
+
+    Raises
+    ------
+    SystemExit
+        distreg's answer is further from the optimum than it promises.
+    """
+    lines = []
+    for solver, (place, level) in itertools.product(SOLVERS, enumerate(LEVELS)):
+        own = reached[own_name(solver, level)][place]
+        if not np.isfinite(own):
+            raise SystemExit(f"{own_name(solver, level)} is not within its tolerance")
+        for peer in ("admm", "proximal_grad"):
+            times = [t[place] for name, t in reached.items() if name.startswith(f"dask-ml {peer}")]
+            if times:
+                ratio = f"{min(times) / own:.1f} times" if min(times) < np.inf else "never"
+                lines.append(f"to {level:g}: dask-ml {peer} {ratio}, distreg {solver} {own:.2f} s")
+    return lines
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the table and the ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--features", type=int, default=200)
@@ -87,54 +157,26 @@ def main() -> None:
     alpha = arguments.share * float(np.abs(X.T @ (y - 0.5)).max()) / n
     _, best, _ = run_distreg(X, y, alpha, 1e-10, "auto")
     print(f"{n:,} x {X.shape[1]}, alpha {alpha:.3g}, {np.count_nonzero(best)} active features")
-
-    rows: list[tuple[str, np.ndarray, list[np.ndarray], str]] = []
-    for solver in ("auto", "admm"):
-        for level in LEVELS:
-            runs = [run_distreg(X, y, alpha, level, solver) for _ in range(arguments.repeats)]
-            seconds = statistics.median(run[0] for run in runs)
-            name = f"distreg, solver={solver!r}, tol={level:g}"
-            rows.append((name, np.array([seconds]), [runs[0][1]], f"{runs[0][2]} passes"))
+    ways = ways_of_distreg(X, y, alpha, arguments.repeats)
     if arguments.dask_ml is None:
         print("dask-ml: skipped, give its python with --dask-ml")
     else:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            np.save(folder / "X.npy", X)
-            np.save(folder / "y.npy", y)
-            tries = [*TRIES, ("admm", {}), ("proximal_grad", {"tol": 0.0})]
-            for solver, keywords in tries:
-                at = arguments.dask_ml, folder, solver, n * alpha, arguments.seconds, keywords
-                seconds, coefs, by_itself = run_dask_ml(*at)
-                how = f"{len(seconds)} steps, " + ("stopped" if by_itself else "time over")
-                shown = {key: value for key, value in keywords.items() if "tol" not in key}
-                label = ", ".join(f"{key}={value:g}" for key, value in shown.items())
-                label = label or ("its defaults" if not keywords else "")
-                rows.append((f"dask-ml {solver} {label}".strip(), seconds, list(coefs), how))
-
-    values = [[objective(X, y, alpha, coef) for coef in coefs] for _, _, coefs, _ in rows]
-    least = min(objective(X, y, alpha, best), *(min(found) for found in values))
-    null = np.log(2.0)
+        ways |= ways_of_dask_ml(arguments.dask_ml, X, y, n * alpha, arguments.seconds)
+    values = {
+        name: np.array([objective(X, y, alpha, coef) for coef in way.coefs])
+        for name, way in ways.items()
+    }
+    least = min(objective(X, y, alpha, best), *(found.min() for found in values.values()))
     print(f"{'':44}{'s to 1e-4':>11}{'s to 1e-6':>11}{'best excess':>13}")
-    reached: dict[str, list[float]] = {}
-    for (name, seconds, _, how), found in zip(rows, values, strict=True):
-        excess = (np.array(found) - least) / null
-        times = [float(seconds[excess <= level].min(initial=np.inf)) for level in LEVELS]
+    reached = {}
+    for name, way in ways.items():
+        excess = (values[name] - least) / np.log(2.0)
+        times = [float(way.seconds[excess <= level].min(initial=np.inf)) for level in LEVELS]
         reached[name] = times
-        cells = "".join(f"{t:>11.2f}" if np.isfinite(t) else f"{'never':>11}" for t in times)
-        print(f"{name:44}{cells}{excess.min():>13.1e}  {how}")
+        cells = "".join(f"{t:>11.2f}" if t < np.inf else f"{'never':>11}" for t in times)
+        print(f"{name:44}{cells}{excess.min():>13.1e}  {way.how}")
     print("excess: objective above the best of all, over the null model's")
-    for solver in ("auto", "admm"):
-        for place, level in enumerate(LEVELS):
-            own = reached[f"distreg, solver={solver!r}, tol={level:g}"][place]
-            if not np.isfinite(own):
-                raise SystemExit(f"distreg's answer is not within the tolerance it promises: {level}")
-            for peer in ("admm", "proximal_grad"):
-                others = [t[place] for key, t in reached.items() if key.startswith(f"dask-ml {peer}")]
-                if others and np.isfinite(min(others)):
-                    print(f"{level:g}: dask-ml {peer} / distreg {solver}: {min(others) / own:.1f}")
-                elif others:
-                    print(f"{level:g}: dask-ml {peer} never in {arguments.seconds:g} s ({own:.2f} s)")
+    print("\n".join(compare(reached)))
 
 
 if __name__ == "__main__":

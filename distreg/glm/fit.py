@@ -323,7 +323,8 @@ def _advance(
     if solved or fits.n_sets == 1:
         driver.start(every)
         # what the sample has solved need only be certified
-        driver.advance(every, tolerance, n_passes, anchors=not solved)
+        single = n_passes > 1 and not solved
+        driver.advance(every, tolerance, n_passes, anchors=not solved, n_single=int(single))
         return
     driver.start(full)
     # these passes are too far from the answers to certify any
