@@ -233,8 +233,11 @@ def alpha_grid(
 
 
 def null_curvature(problem: Problem, nulls: NullModels) -> float:
-    """Curvature of the loss at the null model of the full data; its largest for a real target."""
-    if problem.loss.target == "real":
+    """Curvature of the loss at the null model of the full data; its largest for a real target.
+
+    A loss with a kink has none: as for a real target, 1, as if its slope changed over a unit of eta.
+    """
+    if problem.loss.target == "real" or not problem.loss.smooth:
         return 1.0
     eta = nulls.intercept[:1] if problem.n_classes > 1 else nulls.intercept[:1, 0]
     return float(np.max(problem.loss.curvature(np.array([1.0]), eta)))
