@@ -272,9 +272,9 @@ def test_processes_give_the_same_bits(cli: Cli, pipeline: Path, tmp_path: Path) 
     assert [r["test"] for r in one["penalties"]] == [r["test"] for r in other["penalties"]]
 
 
-@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("loss", ["squared", "logistic", "hinge", "quantile"])
 def test_stable_features_are_reported(cli: Cli, pipeline: Path, loss: str) -> None:
-    target = {"squared": "count", "logistic": "late"}[loss]
+    target = "late" if loss in ("logistic", "hinge") else "count"
     # the halves are dealt from the rows that are no test rows
     found = cli(
         "run", pipeline, "--json", "--set", f"model.loss={loss}", "--set", f"data.target={target}",
@@ -288,7 +288,8 @@ def test_stable_features_are_reported(cli: Cli, pipeline: Path, loss: str) -> No
     assert min(selected.values()) >= 0.8
     assert stable["mean_selected"] <= 3
     assert stable["expected_false"] == pytest.approx(stable["mean_selected"] ** 2 / (0.6 * 4))
-    assert stable["n_passes"] == (1 if loss == "squared" else 2)
+    assert stable["converged"]
+    assert stable["n_passes"] <= {"squared": 1, "logistic": 2}.get(loss, 100)
     assert report["cost"]["n_passes"] > stable["n_passes"]
     table = pd.read_csv("runs/p/coefficients.csv", index_col="feature")
     shares = table["selection_probability"]

@@ -16,8 +16,13 @@ from distreg.solvers.kinked import KinkedProblem, minimise
 
 __all__ = ["cornered"]
 
+EPS = float(np.finfo(np.float64).eps)
+
 TRUST = 10.0
 """How far coefficients may move, in units of the distance up to which rows are near."""
+
+TINY = (1e-6, 1e-9, 1e-12)
+"""Largest coefficients that may be 0, in units of how far they may move."""
 
 
 def cornered(
@@ -111,8 +116,24 @@ class _Nearby:
         )
         x, slopes = minimise(problem, start[free])
         slopes, own = np.split(slopes, [self._level.size])
-        # one of a coefficient and the room of its slope is 0, and tiny: the smaller
-        room = np.minimum(own - low, high - own)
-        zero = (np.abs(x) / trust < room / np.where(lasso > 0.0, lasso, 1.0)) & (lasso > 0.0)
-        fixed[free] = np.where(zero, 0.0, x)
+        # of a coefficient and the room of its slope one is 0, which is the smaller of the two
+        room = np.minimum(own - low, high - own) / np.where(lasso > 0.0, lasso, 1.0)
+        room[lasso == 0.0] = 0.0
+        fixed[free] = _with_zeros(problem, x, np.concatenate([slopes, own]), room, trust)
         return fixed, self._n_rows * slopes
+
+
+def _with_zeros(
+    problem: KinkedProblem, x: np.ndarray, slopes: np.ndarray, room: np.ndarray, trust: float
+) -> np.ndarray:
+    """The point with 0 for what is smaller than its `room`, where the objective allows it.
+
+    It does not where a weak penalty is lost in the rounding of the slopes.
+    """
+    least = problem.bound(slopes)
+    most = least + 2.0 * max(problem.value(x) - least, EPS * abs(least))
+    for tiny in TINY:
+        sparse = np.where(np.abs(x) < trust * np.minimum(room, tiny), 0.0, x)
+        if problem.value(sparse) <= most:
+            return sparse
+    return x

@@ -130,8 +130,9 @@ class Kinked(Batch):
         self.found = Found(chosen.size, coef.shape[1])
         self._candidate = coef.copy(), intercept.copy()
         # so that about as many rows are near their kink as a corner needs, and some more
-        self._enough = 3.0 * (coef.shape[1] + 1)
-        share = min(1.0, self._enough / setting.n_rows)
+        rows = np.array([of.summary.n_rows for of in setting.problem.sets])[self._sets]
+        self._enough = np.minimum(3.0 * (coef.shape[1] + 1), 0.75 * rows)
+        share = self._enough / setting.n_rows
         unit = setting.unit[self._sets]
         self._radius = np.where(unit > 0.0, unit, 1.0) * share
 
@@ -188,7 +189,7 @@ class Kinked(Batch):
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
         if k % CHECK_EVERY < FOLLOWED:
             self._improve(duals, kinks, *points[0])
-        factor = self._enough / np.maximum(kinks.count, 1)
+        factor = self._enough[self.active] / np.maximum(kinks.count, 1)
         factor = np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
         self._radius = np.minimum(self._radius * factor, FARTHEST * setting.unit[sets])
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]

@@ -235,7 +235,7 @@ def alpha_grid(
 def null_curvature(problem: Problem, nulls: NullModels) -> float:
     """Curvature of the loss at the null model of the full data; its largest for a real target.
 
-    A loss with a kink has none: as for a real target, 1, as if its slope changed over a unit of eta.
+    A loss with a kink has none, and 1 stands for the slope of the kink.
     """
     if problem.loss.target == "real" or not problem.loss.smooth:
         return 1.0

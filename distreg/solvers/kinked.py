@@ -119,15 +119,16 @@ class _State:
         inside = INSIDE * self._span
         self._x = np.clip(start, problem.lower + inside, problem.upper - inside)
         e = self._rows @ self._x - self._level
-        self._apart = np.abs(e).sum() / max(e.size, 1) + inside.mean()
-        sides = np.concatenate([np.maximum(-e, 0.0), np.maximum(e, 0.0)]) + self._apart
+        m, half = e.size, 0.5 * self._width
+        reach = np.abs(self._rows) @ inside
+        # units are those of the predictor and of the objective, whatever those of a variable
+        apart = float(np.abs(e).sum() + reach.sum()) / max(m, 1) or 1.0
+        loss = apart * half.sum() + (np.abs(self._linear) + problem.ridge * inside) @ inside
+        sides = np.concatenate([np.maximum(-e, 0.0), np.maximum(e, 0.0)]) + apart
         bounds = np.concatenate([self._x - problem.lower, problem.upper - self._x])
-        half = 0.5 * self._width
-        # multipliers of bounds begin with the products of a mean row
-        self._push = (half.sum() + np.abs(self._linear).sum()) / (half.size + self._span.size)
         self._room = np.concatenate([sides, bounds])
-        self._force = np.concatenate([half, half, self._push * self._apart / bounds])
-        self._soft = SOFTNESS * self._apart / self._width
+        self._force = np.concatenate([half, half, (loss / (m + inside.size) or 1.0) / bounds])
+        self._soft = SOFTNESS * apart / self._width
         self._floor = ACCURACY * float(self._force @ self._room)
 
     @property
