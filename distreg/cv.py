@@ -12,11 +12,12 @@ import numpy as np
 import psutil
 
 from distreg.adaptive import adapted
+from distreg.blas import single_threaded_blas
 from distreg.curve import FoldFit, curve
 from distreg.exceptions import InputError
 from distreg.moments import Layout, Moments
-from distreg.options import PathOptions, as_grids, bounds_of, check_options, solver_of
-from distreg.passes import PassRunner, single_threaded_blas
+from distreg.options import BY_ROUNDS, PathOptions, as_grids, bounds_of, check_options, solver_of
+from distreg.passes import PassRunner
 from distreg.path import PathResult, alpha_grid, fit_path
 from distreg.penalties import Penalty, normalised_factor
 from distreg.relaxed import relaxed_paths, without_undefined
@@ -74,7 +75,7 @@ def cross_validate(
 
 def _driver_of(solver: str) -> Driver:
     """What fits by a solver of `options.SOLVERS`; imported only where it is used."""
-    if solver == "admm":
+    if solver in BY_ROUNDS:
         from distreg.admm.crossval import cross_validate_admm
 
         return cross_validate_admm

@@ -12,6 +12,7 @@ from distreg.losses import get_loss
 from distreg.penalties import Box
 
 __all__ = [
+    "BY_ROUNDS",
     "GAMMAS",
     "MAX_PASSES",
     "SOLVERS",
@@ -30,18 +31,21 @@ GAMMAS = (0.0, 0.25, 0.5, 0.75)
 """What relax=True stands for, as in glmnet."""
 
 SOLVERS = {
-    "squared": ("gram", "admm"),
-    "logistic": ("newton", "admm"),
+    "squared": ("gram", "admm", "consensus"),
+    "logistic": ("newton", "admm", "consensus"),
     "multinomial": ("newton",),
-    "poisson": ("newton", "admm"),
-    "squared_hinge": ("newton", "admm"),
-    "hinge": ("admm",),
-    "huber": ("newton", "admm"),
-    "quantile": ("admm",),
+    "poisson": ("newton", "admm", "consensus"),
+    "squared_hinge": ("newton", "admm", "consensus"),
+    "hinge": ("admm", "consensus"),
+    "huber": ("newton", "admm", "consensus"),
+    "quantile": ("admm", "consensus"),
 }
 """What can fit each loss; the first is what "auto" stands for."""
 
-MAX_PASSES = {"gram": 1, "newton": 100, "admm": 1000}
+BY_ROUNDS = ("admm", "consensus")
+"""Solvers by rounds of alternating directions (`distreg.admm`)."""
+
+MAX_PASSES = {"gram": 1, "newton": 100, "admm": 1000, "consensus": 1000}
 """Default of `PathOptions.max_passes` for each solver. A round is cheap, and there are mostly
 tens."""
 
@@ -130,7 +134,7 @@ class PathOptions:
 
 
 def solver_of(options: PathOptions) -> str:
-    """What fits: "gram", "newton" or "admm"."""
+    """What fits: "gram", "newton", "admm" or "consensus"."""
     return SOLVERS[options.loss][0] if options.solver == "auto" else options.solver
 
 
@@ -167,8 +171,8 @@ def check_solver(loss: str, solver: str) -> None:
 def check_extras(solver: str, gammas: Sequence[float], adaptive: float | None) -> None:
     """Raise InputError for a further stage that the solver does not have."""
     for name, used in (("relax", bool(gammas)), ("adaptive", adaptive is not None)):
-        if used and solver == "admm":
-            raise InputError(f"{name} is not known to solver='admm': leave {name} out")
+        if used and solver in BY_ROUNDS:
+            raise InputError(f"{name} is not known to solver={solver!r}: leave {name} out")
 
 
 def check_options(options: PathOptions, n_features: int) -> None:

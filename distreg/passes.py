@@ -13,14 +13,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from threadpoolctl import ThreadpoolController
+import numpy as np
 
+from distreg.blas import single_threaded_blas
 from distreg.cluster import check_versions, wait_for_worker
 from distreg.data.block import Block, Group
 from distreg.held import Held, Opaque, hold
@@ -36,7 +34,6 @@ __all__ = [
     "PassRunner",
     "Progress",
     "Reduction",
-    "single_threaded_blas",
 ]
 
 S = TypeVar("S")
@@ -96,6 +93,8 @@ class Reduction(Generic[S, R]):
         Turns the last state into the result.
     to_arrays, from_arrays : callable, optional
         A state as named arrays and back, for checkpoints.
+    key : callable
+        Makes a text that tells reductions of one name apart, whose states are no use to each other.
     keep : callable
         Whether a state may go into a checkpoint; one with defects may not, they would be forgotten.
     shared : object, optional
@@ -108,20 +107,24 @@ class Reduction(Generic[S, R]):
     finalize: Callable[[S], R]
     to_arrays: Callable[[S], dict[str, Any]] | None = None
     from_arrays: Callable[[dict[str, Any]], S] | None = None
+    key: Callable[[], str] = str
     keep: Callable[[S], bool] = _always
     shared: Any = None
 
 
 class Checkpoint(Protocol):
-    """Keeps the states of finished segments of a pass."""
+    """Keeps the state of a pass, of all groups so far."""
 
     def load(self, name: str) -> dict[str, Any] | None:
         """Arrays saved under `name`, or None."""
         ...
 
     def save(self, name: str, arrays: dict[str, Any]) -> None:
-        """Keep `arrays` under `name`."""
+        """Keep `arrays` under `name`, in place of what was there."""
         ...
+
+
+_STOP = "row to go on with"
 
 
 @dataclass
@@ -184,7 +187,7 @@ class PassRunner:
     progress : callable, optional
         ``progress(stage, done, total)``.
     checkpoint : Checkpoint, optional
-        Keeps finished segments of a pass, so that an interrupted one goes on where it stopped.
+        Keeps the state of each pass after some groups, so that an interrupted run goes on there.
 
     Attributes
     ----------
@@ -222,12 +225,16 @@ class PassRunner:
         stage = f"pass {self.cost.n_passes + 1}: {reduction.name}"
         groups = dataset.groups
         client = None if dataset.in_memory else self._checked_client()
-        state: Any = None
-        for first in range(0, len(groups), SEGMENT_GROUPS):
-            part = self._segment(
-                reduction, groups, slice(first, first + SEGMENT_GROUPS), client, stage, held
-            )
+        name = ""
+        if self.checkpoint is not None:
+            name = f"{stage.replace(' ', '-').replace(':', '')}{reduction.key()}"
+        state, done = self._kept(reduction, name, groups)
+        self.progress(stage, done, len(groups))
+        for first in range(done, len(groups), SEGMENT_GROUPS):
+            where = slice(first, first + SEGMENT_GROUPS)
+            part = self._segment(reduction, groups, where, client, stage, held)
             state = part if state is None else reduction.combine(state, part)
+            self._keep(reduction, name, state, groups[where][-1].row_range[1])
         result = reduction.finalize(state)
         self.cost.n_passes += 1
         self.cost.pass_seconds += time.perf_counter() - start
@@ -242,6 +249,25 @@ class PassRunner:
             self._client_checked = True
         return self.client
 
+    def _kept(
+        self, reduction: Reduction[S, R], name: str, groups: tuple[Group, ...]
+    ) -> tuple[Any, int]:
+        """State of the first groups from the checkpoint, and how many these are."""
+        if self.checkpoint is None or reduction.from_arrays is None:
+            return None, 0
+        saved = self.checkpoint.load(name)
+        if saved is None:
+            return None, 0
+        ends = [group.row_range[1] for group in groups]
+        stop = int(saved.pop(_STOP))
+        return (reduction.from_arrays(saved), ends.index(stop) + 1) if stop in ends else (None, 0)
+
+    def _keep(self, reduction: Reduction[S, R], name: str, state: S, stop: int) -> None:
+        """Let the checkpoint have the state of all groups up to the row `stop`."""
+        if self.checkpoint is None or reduction.to_arrays is None or not reduction.keep(state):
+            return
+        self.checkpoint.save(name, {**reduction.to_arrays(state), _STOP: np.array(stop)})
+
     def _segment(
         self,
         reduction: Reduction[S, R],
@@ -251,19 +277,12 @@ class PassRunner:
         stage: str,
         held: Held | None,
     ) -> S:
-        """State of some groups: from the checkpoint, or computed (and then kept)."""
-        part, name = groups[where], f"{stage.replace(' ', '-').replace(':', '')}-{where.start}"
-        keep = self.checkpoint if reduction.to_arrays and reduction.from_arrays else None
-        if keep is not None and reduction.from_arrays is not None:
-            saved = keep.load(name)
-            if saved is not None:
-                self.progress(stage, where.start + len(part), len(groups))
-                return reduction.from_arrays(saved)
+        """State of some groups."""
+        part = groups[where]
 
         def report(done: int) -> None:
             self.progress(stage, where.start + done, len(groups))
 
-        report(0)
         token = uuid.uuid4().hex
         kept = None if held is None else Held(held.values[where], held.client)
         root = _tree(reduction, part, token, client is not None, kept)
@@ -273,8 +292,6 @@ class PassRunner:
             state, reads = _compute_on_cluster(root, client, token, report)
         self.cost.n_block_reads += reads.blocks
         self.cost.bytes_read += reads.bytes
-        if keep is not None and reduction.to_arrays is not None and reduction.keep(state):
-            keep.save(name, reduction.to_arrays(state))
         return state  # type: ignore[no-any-return]  # Dask forgets what tasks return
 
 
@@ -357,36 +374,3 @@ def _report_progress(topic: str) -> None:
     except ValueError:
         return
     worker.log_event(topic, 1)
-
-
-_blas_lock = threading.Lock()
-_blas_users = 0
-_blas_limit: Any = None
-
-
-@cache
-def _blas_libraries() -> ThreadpoolController:
-    # SciPy's BLAS, which compiled solvers call, must be loaded to be found
-    import_module("scipy.linalg.cython_lapack")
-    return ThreadpoolController()
-
-
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Context in which BLAS uses one thread a call, because several calls run side by side.
-
-    It also makes results independent of the number of processors. The limit is the process's, so
-    the first of several users sets it and the last one lifts it.
-    """
-    global _blas_users, _blas_limit
-    with _blas_lock:
-        if _blas_users == 0:
-            _blas_limit = _blas_libraries().limit(limits=1, user_api="blas")
-        _blas_users += 1
-    try:
-        yield
-    finally:
-        with _blas_lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                _blas_limit.restore_original_limits()

@@ -99,7 +99,7 @@ class CVResult:
     fold_entry : (K, L, p) int array
         Index of the first alpha at which a fold's support holds a feature; A where none does.
     solver : str
-        What has fitted: "gram", "newton" or "admm".
+        What has fitted: "gram", "newton", "admm" or "consensus".
     rounds : RoundsTrace or None
         Of a fit by alternating directions.
     """

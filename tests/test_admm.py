@@ -214,3 +214,13 @@ def test_too_few_passes_say_so() -> None:
     assert not result.converged
     assert result.cost.n_passes == 8
     assert np.isfinite(result.paths[0].objective).all()
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.7])
+@pytest.mark.parametrize("loss", ["hinge", "quantile"])
+def test_default_grids_span_four_decades(loss: str, l1_ratio: float) -> None:
+    """A loss that has no curvature asks for no tiny alphas."""
+    result = fit(case(loss), loss=loss, n_alphas=3, l1_ratios=(l1_ratio,))
+    alphas = result.paths[0].alphas
+    assert alphas[-1] / alphas[0] == pytest.approx(1e-4)
+    assert result.converged

@@ -186,11 +186,11 @@ def test_too_few_passes_say_so() -> None:
 @pytest.mark.parametrize(
     ("loss", "solver", "allowed"),
     [
-        ("squared", "newton", "'auto', 'gram', 'admm'"),
-        ("logistic", "gram", "'auto', 'newton', 'admm'"),
+        ("squared", "newton", "'auto', 'gram', 'admm', 'consensus'$"),
+        ("logistic", "gram", "'auto', 'newton', 'admm', 'consensus'$"),
         ("multinomial", "admm", "'auto', 'newton'"),
-        ("quantile", "newton", "'auto', 'admm'"),
-        ("huber", "lbfgs", "'auto', 'newton', 'admm'"),
+        ("quantile", "newton", "'auto', 'admm', 'consensus'$"),
+        ("huber", "lbfgs", "'auto', 'newton', 'admm', 'consensus'$"),
     ],
 )
 def test_solvers_that_a_loss_does_not_have(loss: str, solver: str, allowed: str) -> None:
@@ -203,7 +203,7 @@ def test_every_loss_has_a_solver() -> None:
     from distreg.losses import LOSSES
 
     assert set(SOLVERS) == set(LOSSES)
-    assert {loss for loss in LOSSES if SOLVERS[loss] == ("admm",)} == {"hinge", "quantile"}
+    assert {loss for loss in LOSSES if SOLVERS[loss][0] == "admm"} == {"hinge", "quantile"}
 
 
 @pytest.mark.parametrize("options", [{"relax": (0.5,)}, {"adaptive": 1.0}])

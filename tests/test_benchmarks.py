@@ -41,3 +41,16 @@ def test_out_of_core_runs_in_one_pass(tmp_path: Path) -> None:
     assert "1 pass(es)" in out
     assert "certified: True" in out
     assert "restarts 0; paused in 0 of" in out
+
+
+def test_incumbent_is_compared_at_the_objectives_that_distreg_promises() -> None:
+    out = run("bench_incumbent.py", "--rows", 4000, "--features", 12, "--repeats", 1)
+    assert "dask-ml: skipped" in out
+    assert out.count("distreg, solver=") == 4
+    assert "never" not in out
+
+
+def test_rho_that_starts_two_decades_off_is_found() -> None:
+    out = run("bench_rho.py", "--rows", 300, "--features", 5, "--losses", "logistic", "quantile")
+    assert out.count("| logistic |") == out.count("| quantile |") == 3
+    assert "inf" not in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from problems import Case, dataset, fit, named_cases
 
+from distreg.blas import single_threaded_blas
 from distreg.cluster import open_cluster
 from distreg.cv import cross_validate
 from distreg.data.folds import (
@@ -26,7 +28,7 @@ from distreg.data.folds import (
 )
 from distreg.exceptions import DataError
 from distreg.options import PathOptions
-from distreg.passes import PassRunner, single_threaded_blas
+from distreg.passes import PassRunner
 from distreg.result import CVResult
 
 CASES = {case.name: case for case in named_cases()}
@@ -293,10 +295,10 @@ class Memory:
         self.states: dict[str, dict[str, Any]] = {}
 
     def load(self, name: str) -> dict[str, Any] | None:
-        return self.states.get(name)
+        return copy.deepcopy(self.states.get(name))
 
     def save(self, name: str, arrays: dict[str, Any]) -> None:
-        self.states[name] = arrays
+        self.states[name] = copy.deepcopy(arrays)
 
 
 def test_a_state_with_defects_is_not_kept() -> None:

@@ -209,10 +209,22 @@ def test_memory_of_other_losses() -> None:
     assert folds.client_bytes - base > 1.5 * (apart.client_bytes - base)
 
 
-@pytest.mark.parametrize("n_features", [3400, 3800])
-@pytest.mark.parametrize("loss", ["logistic"])
-def test_each_proposed_setting_would_do_for_other_losses(n_features: int, loss: str) -> None:
-    sizes = Sizes(n_features, classes=("a", "b"))
+@pytest.mark.parametrize(
+    ("loss", "n_classes", "n_features"),
+    [
+        ("logistic", 2, 3400),
+        ("logistic", 2, 3800),
+        ("multinomial", 2, 1200),
+        ("multinomial", 2, 1900),
+        ("multinomial", 3, 800),
+        ("multinomial", 3, 1900),
+    ],
+)
+def test_each_proposed_setting_would_do_for_other_losses(
+    loss: str, n_classes: int, n_features: int
+) -> None:
+    classes = tuple("abc"[:n_classes])
+    sizes = Sizes(n_features, classes=classes)
     plan, config = plan_of(sizes, LOCAL, "model.cv=20", f"model.loss={loss}")
     assert not plan.fits
     with pytest.raises(ConfigError, match="gradients and curvatures") as caught:
@@ -225,7 +237,7 @@ def test_each_proposed_setting_would_do_for_other_losses(n_features: int, loss: 
         settings = (f"model.loss={loss}", "model.cv=20", f"{key}={value}")
         check_fits(*plan_of(sizes, offered, *settings))
     features = int(re.findall(r"at most ([\d,]+) features", said)[0].replace(",", ""))
-    fewer = Sizes(features, classes=("a", "b"))
+    fewer = Sizes(features, classes=classes)
     check_fits(*plan_of(fewer, LOCAL, "model.cv=20", f"model.loss={loss}"))
 
 

@@ -1,4 +1,4 @@
-"""`solver="admm"` in estimators, pipelines and on the command line; rounds shown and tracked."""
+"""Solvers by rounds in estimators, pipelines and on the command line; rounds shown and tracked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from distreg.cv import cross_validate
 from distreg.data.folds import make_cells
 from distreg.data.schemes import KFold
 from distreg.exceptions import ConvergenceWarning, InputError
-from distreg.options import PathOptions
+from distreg.options import BY_ROUNDS, PathOptions
 from distreg.passes import PassRunner
 from distreg.tracking.session import open_session
 from distreg.tracking.target import Target
@@ -41,13 +41,14 @@ ESTIMATORS: list[tuple[type, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.parametrize("solver", BY_ROUNDS)
 @pytest.mark.parametrize(("kind", "options"), ESTIMATORS)
-def test_estimators(kind: Any, options: dict[str, Any]) -> None:
+def test_estimators(kind: Any, options: dict[str, Any], solver: str) -> None:
     name = kind.__name__
     losses = {"Log": "logistic", "Poi": "poisson", "Lin": "squared_hinge", "Hub": "huber"}
     at = case(losses.get(name[:3], "squared"), "plain")
     usual = kind(**options, tol=1e-9).fit(at.X, at.y)
-    found = kind(**options, tol=1e-9, solver="admm").fit(at.X, at.y)
+    found = kind(**options, tol=1e-9, solver=solver).fit(at.X, at.y)
     assert found.status_ == "converged"
     assert found.n_passes_ > usual.n_passes_
     assert found.n_iter_ == found.n_passes_
@@ -91,59 +92,62 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 SMALL = ("--cv", 3, "--set", "model.n_alphas=5", "--set", "output.figures=false")
 
 
+@pytest.mark.parametrize("solver", BY_ROUNDS)
 @pytest.mark.parametrize(
     ("loss", "target"), [("squared", "level"), ("logistic", "late"), ("poisson", "count")]
 )
-def test_fit(data: Path, loss: str, target: str) -> None:
+def test_fit(data: Path, loss: str, target: str, solver: str) -> None:
     others = {"level", "late", "count"} - {target}
     flags = ("--target", target, "--loss", loss, "--exclude", ",".join(sorted(others)), *SMALL)
     reports = {}
-    for solver in ("auto", "admm"):
-        done = call("fit", data, *flags, "--test", 0.2, "--solver", solver,
-                    "--tracking-uri", "none", "-o", solver)  # fmt: skip
+    for asked in ("auto", solver):
+        done = call("fit", data, *flags, "--test", 0.2, "--solver", asked,
+                    "--tracking-uri", "none", "-o", asked)  # fmt: skip
         assert done.exit_code == 0, done.output
-        reports[solver] = json.loads((Path(solver) / "report.json").read_text())
-    usual, found = reports["auto"], reports["admm"]
-    assert (found["solver"], found["plan"]["driver"]) == ("admm", "admm")
+        reports[asked] = json.loads((Path(asked) / "report.json").read_text())
+    usual, found = reports["auto"], reports[solver]
+    assert (found["solver"], found["plan"]["driver"]) == (solver, solver)
     assert usual["rounds"] is None
-    assert "solver: admm" in found["plan"]["reason"]
+    assert f"solver: {solver}" in found["plan"]["reason"]
     assert found["winner"] == usual["winner"]
     for row, other in zip(found["penalties"], usual["penalties"], strict=True):
         assert row["cv_mean"] == pytest.approx(other["cv_mean"], rel=1e-3)
         assert row["test"] == pytest.approx(other["test"], rel=1e-2)
     trace = found["rounds"]
     # besides the rounds: summary, products, and the predictions of the test rows of two classes
-    scored = int(loss == "logistic")
-    assert len(trace["rho"]) == found["cost"]["n_passes"] - 2 - scored
+    others = 1 + (solver == "admm") + (loss == "logistic")
+    assert len(trace["rho"]) == found["cost"]["n_passes"] - others
     assert trace["n_active"][0] == 3 * 5 * 4
     assert trace["n_active"] == sorted(trace["n_active"], reverse=True)
     assert trace["primal_residual"][-1] < 1e-2 * trace["primal_residual"][1]
     assert f"ADMM, {trace['n_active'][1]:,} fits left, residuals" in done.stderr
 
 
-def test_plan_and_refusals(data: Path) -> None:
+@pytest.mark.parametrize("solver", BY_ROUNDS)
+def test_plan_and_refusals(data: Path, solver: str) -> None:
     Path("p.yaml").write_text(
         "data: {path: data.parquet, target: level, exclude: [late, count]}\n"
-        "model: {solver: admm, max_passes: 50}\ntracking: {enabled: false}\n"
+        f"model: {{solver: {solver}, max_passes: 50}}\ntracking: {{enabled: false}}\n"
     )
     done = call("plan", "p.yaml")
     assert done.exit_code == 0
-    for words in ("admm: asked for with solver: admm", "states that stay", "at most 50"):
+    for words in (f"{solver}: asked for with solver: {solver}", "states that stay", "at most 50"):
         assert words in " ".join(done.stdout.split())
     for setting, words in (
         ("model.solver=newton", "solver='newton' is not offered for loss='squared'"),
-        ("model.solver=sgd", "allowed: 'auto', 'gram', 'newton' or 'admm'"),
-        ("model.relax=true", "relax is not known to solver='admm'"),
-        ("model.adaptive=1", "adaptive is not known to solver='admm'"),
+        ("model.solver=sgd", "allowed: 'auto', 'gram', 'newton', 'admm' or 'consensus'"),
+        ("model.relax=true", f"relax is not known to solver={solver!r}"),
+        ("model.adaptive=1", f"adaptive is not known to solver={solver!r}"),
     ):
         done = call("plan", "p.yaml", "--set", setting)
         assert done.exit_code == 2
         assert words in " ".join(done.stderr.split())
 
 
-def test_rounds_are_metrics_of_the_parent(data: Path) -> None:
+@pytest.mark.parametrize("solver", BY_ROUNDS)
+def test_rounds_are_metrics_of_the_parent(data: Path, solver: str) -> None:
     uri = f"sqlite:///{Path('mlflow.db').absolute()}"
-    done = call("fit", data, "--target", "late", "--loss", "logistic", "--solver", "admm",
+    done = call("fit", data, "--target", "late", "--loss", "logistic", "--solver", solver,
                 "--exclude", "count,level", *SMALL, "--tracking-uri", uri, "-o", "run")  # fmt: skip
     assert done.exit_code == 0, done.output
     trace = json.loads(Path("run/report.json").read_text())["rounds"]
@@ -151,7 +155,7 @@ def test_rounds_are_metrics_of_the_parent(data: Path) -> None:
         [experiment] = [e for e in client.search_experiments() if e.name != "Default"]
         runs = client.search_runs([experiment.experiment_id])
         [parent] = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
-        assert parent.data.params["solver"] == "admm"
+        assert parent.data.params["solver"] == solver
         for name, values in trace.items():
             history = client.get_metric_history(parent.info.run_id, f"admm/{name}")
             assert [m.step for m in history] == list(range(1, len(values) + 1))

@@ -1,1 +1,1 @@
-"""The alternating direction method of multipliers, for losses with a kink."""
+"""The alternating direction method of multipliers: splittings of rows and coefficients."""

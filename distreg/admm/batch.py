@@ -2,8 +2,8 @@
 
 For each column, with features X of n rows in the common frame, ``z = Xb + b0`` and ``w = b`` are
 split off and tied by scaled duals u and v with the penalties rho and ``ridge rho n``. A round makes
-z and u in the rows; b follows from one eigendecomposition of the products of all rows, whatever rho
-and the training set are: rows that do not train a column have no loss, and keep ``z = Xb + b0``.
+z and u in the rows; b follows by a `Tie`. Rows that do not train a column have no loss, and keep
+``z = Xb + b0``, so that the systems are the same whatever rho and the training set are.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distreg.admm.consensus import Consensus
 from distreg.admm.dual import Strengths
 from distreg.admm.frame import Frame, Gram
 from distreg.admm.rows import Orders, Part
+from distreg.admm.tie import Reduced, Tie
 from distreg.glm.columns import Scores
 from distreg.glm.problem import Fits, Problem
-from distreg.kernels.splitting import RELAXATION
 from distreg.penalties import Box
+from distreg.rounds import Round
 
 if TYPE_CHECKING:
     from distreg.data.folds import Cells
@@ -39,7 +41,10 @@ class Setting:
     fits : Fits
     cells : Cells
     frame : Frame
-    gram : Gram
+    gram : Gram or None
+        Products of the features; without them the columns are fitted by consensus.
+    n_rows : int
+        Rows that are used, each counted once.
     unit : (S,) array
         Objective of the null model of each training set.
     rho : (S,) array
@@ -52,7 +57,8 @@ class Setting:
     fits: Fits
     cells: Cells
     frame: Frame
-    gram: Gram
+    gram: Gram | None
+    n_rows: int
     unit: np.ndarray
     rho: np.ndarray
     tol: float
@@ -129,9 +135,12 @@ class Batch(ABC):
         self._strengths = setting.strengths(chosen)
         self.active = np.arange(chosen.size)
         self._keep = np.arange(chosen.size)
-        self._b, self._b0 = coef.copy(), intercept.copy()
-        self._w, self._v = coef.copy(), np.zeros_like(coef)
-        self._moved = np.zeros_like(coef)
+        rule = self._RIDGE, setting.problem.fit_intercept
+        self._tie: Tie
+        if setting.gram is None:
+            self._tie = Consensus(setting.n_rows, rule[1], coef, intercept)
+        else:
+            self._tie = Reduced(setting.gram, *rule, coef, intercept)
         self.rho = setting.rho[self._sets]
         self._before = self.rho.copy()
         self.primal = self.dual = np.full(chosen.size, np.nan)
@@ -168,24 +177,28 @@ class Batch(ABC):
     def _now(self) -> Strengths:
         return self._strengths.of(self.active)
 
-    def split(self) -> None:
-        """The step of w and v."""
-        ahead = RELAXATION * self._b + (1.0 - RELAXATION) * self._w
-        w = self._now.prox(ahead + self._v, 1.0 / (self._RIDGE * self.rho))
-        self._v += ahead - w
-        self._w, self._moved = w, w - self._w
+    @property
+    def _w(self) -> np.ndarray:
+        return self._tie.w
 
-    def orders(self, k: int, check: bool, title: str) -> Orders:
-        """What round k does."""
-        setting, points = self._setting, self._points(k) if check else []
+    @property
+    def _w0(self) -> np.ndarray:
+        return self._tie.w0
+
+    def round(self, k: int, check: bool, title: str) -> Round[Any, Part, Part]:
+        """The step of w, and round k that follows."""
+        setting = self._setting
+        self._tie.split(self._now, self._before, self.rho)
+        coef, intercept = self._tie.sent
+        points = self._points(k) if check else []
         orders = Orders(
             loss=setting.problem.loss,
             frame=setting.frame,
             role=setting.problem.role,
             sets=self._sets[self.active],
-            unit=setting.gram.n_rows / setting.weight,
-            coef=np.ascontiguousarray(self._b.T),
-            intercept=self._b0,
+            unit=setting.n_rows / setting.weight,
+            coef=np.ascontiguousarray(coef.T),
+            intercept=intercept,
             before=self._before,
             rho=self.rho,
             keep=self._keep,
@@ -195,40 +208,22 @@ class Batch(ABC):
             title=title,
         )
         self._keep, self._before = np.arange(self.active.size), self.rho.copy()
-        return orders
+        return self._tie.round(orders, setting.cells)
 
     def advance(self, part: Part) -> None:
         """The step of b, from what the rows returned."""
-        gram = self._setting.gram
-        n = gram.n_rows
-        right = (part.products - np.outer(gram.mean, part.total)) / n
-        self._previous = self._b, self._b0
-        self._b = gram.solve(right + self._RIDGE * (self._w - self._v).T, self._RIDGE).T
-        if self._setting.problem.fit_intercept:
-            self._b0 = part.total / n - self._b @ gram.mean
-        self._measure(part.sums)
-
-    def _measure(self, sums: np.ndarray) -> None:
-        """The residuals, from the sums of the rows."""
-        n = self._setting.gram.n_rows
-        e, change, u, z, square = sums
-        share = self._RIDGE * n
-        primal = e + share * ((self._previous[0] - self._w) ** 2).sum(axis=1)
-        dual = change + share * (self._moved**2).sum(axis=1)
-        size = np.maximum(square - z**2 / n, 0.0) + share * (self._w**2).sum(axis=1)
-        u = u + share * (self._v**2).sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            self.primal, self.dual = np.sqrt(primal / size), np.sqrt(dual / u)
+        self.primal, self.dual = self._tie.advance(part)
 
     def _rescale(self, factor: np.ndarray) -> None:
         """Multiply rho; the rows rescale their duals in the next round."""
         self.rho = self.rho * factor
-        self._v = self._v / factor[:, None]
+        self._tie.rescale(factor)
 
     def _leave_out(self, done: np.ndarray) -> np.ndarray:
         """Drop columns; returns the places of those that stay."""
         stay = np.flatnonzero(~done)
         self._keep, self.active = stay, self.active[stay]
-        for name in ("_b", "_b0", "_w", "_v", "_moved", "rho", "_before", "primal", "dual"):
+        self._tie.leave_out(stay)
+        for name in ("rho", "_before", "primal", "dual"):
             setattr(self, name, getattr(self, name)[stay])
         return stay

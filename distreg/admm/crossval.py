@@ -10,18 +10,28 @@ import numpy as np
 
 from distreg.admm.batch import Answers, Setting
 from distreg.admm.frame import Frame, gram
+from distreg.admm.local import numbers_of_parts
 from distreg.admm.solve import solve
 from distreg.admm.trace import Trace
+from distreg.blas import single_threaded_blas
 from distreg.exceptions import InputError
 from distreg.glm.columns import Columns
 from distreg.glm.crossval import as_result
-from distreg.glm.fit import Fitted, Where, alpha_grids, check_target, null_fits, summarised
+from distreg.glm.fit import (
+    Fitted,
+    Where,
+    alpha_grids,
+    check_target,
+    null_fits,
+    sample_size,
+    summarised,
+)
 from distreg.glm.null import NullModels, kinked_nulls, null_curvature
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.working import is_wide
-from distreg.losses import get_loss
-from distreg.options import PathOptions, most_passes
-from distreg.passes import PassRunner, single_threaded_blas
+from distreg.losses import Loss, get_loss
+from distreg.options import PathOptions, most_passes, solver_of
+from distreg.passes import PassRunner
 from distreg.penalties import normalised_factor
 from distreg.result import CVResult, RoundsTrace
 from distreg.summary import DataSummary
@@ -41,15 +51,18 @@ START = 1.0
 MOST_FEATURES = 10_000
 """Whose products are decomposed."""
 
+QUANTILE_ROWS = 2000
+"""Rows of which the summary tells quantiles, by consensus."""
+
 
 def cross_validate_admm(
     dataset: Dataset, cells: Cells, options: PathOptions, runner: PassRunner
 ) -> CVResult:
     """Fit every fold, l1_ratio and alpha by rounds; `options` are checked.
 
-    Two passes for means and products (and some for null models with unpenalised features or an
-    offset), then one a round. Every answer has a duality gap; KKT violations are told, but the gap
-    alone counts.
+    A pass for means, with solver "admm" one for products (and some for null models with unpenalised
+    features or an offset), then one a round. Every answer has a duality gap; KKT violations are
+    told, but the gap alone counts.
 
     Raises
     ------
@@ -57,18 +70,21 @@ def cross_validate_admm(
         If there are too many features, or missing values.
     """
     start, before = time.perf_counter(), runner.cost.pass_seconds
-    if dataset.n_features > MOST_FEATURES:
+    solver = solver_of(options)
+    if solver == "admm" and dataset.n_features > MOST_FEATURES:
         raise InputError(
             f"solver='admm' (loss={options.loss!r}) decomposes the products of all features, of "
-            f"which there may be {MOST_FEATURES:,}, not {dataset.n_features:,}"
+            f"which there may be {MOST_FEATURES:,}, not {dataset.n_features:,}: solver='consensus' "
+            "needs no such products"
         )
     loss = get_loss(options.loss, options.loss_parameter)
     with single_threaded_blas():
-        summary = summarised(dataset, cells, loss, 1, runner)
+        summary = _summarised(dataset, cells, loss, solver, runner)
         if summary.missing.size:
             raise InputError(
                 f"feature {dataset.feature_names[summary.missing[0]]!r} has missing values, which "
-                f"solver='admm' (loss={loss.name!r}) cannot replace by means: fill them in the data"
+                f"solver={solver!r} (loss={loss.name!r}) cannot replace by means: fill them in the "
+                "data"
             )
         problem = make_problem(loss, 1, summary, cells, options, dataset.n_dense)
         check_target(problem)
@@ -79,6 +95,16 @@ def cross_validate_admm(
     since = start + runner.cost.pass_seconds - before
     result = as_result(fitted, dataset, cells, options, runner, since, np.inf)
     return replace(result, rounds=rounds)
+
+
+def _summarised(
+    dataset: Dataset, cells: Cells, loss: Loss, solver: str, runner: PassRunner
+) -> DataSummary:
+    """The summary pass; by consensus the rows stay where they are, as far as that is possible."""
+    if solver == "admm":
+        return summarised(dataset, cells, loss, 1, runner)
+    n_rows = min(QUANTILE_ROWS, sample_size(dataset, 1)) if loss.null_eta is None else 0
+    return summarised(dataset, cells, loss, 1, runner, n_rows)
 
 
 def _nulls(
@@ -93,7 +119,7 @@ def _nulls(
     if not problem.loss.smooth:
         return kinked_nulls(problem, summary.sample, runner.n_threads)
     where = Where.of(dataset, cells, summary.sample, options, runner)
-    wide = is_wide(problem.n_features, 1, (1.0,))
+    wide = solver_of(options) == "consensus" or is_wide(problem.n_features, 1, (1.0,))
     return null_fits(problem, dataset.has_offset, options, where, wide)
 
 
@@ -112,10 +138,15 @@ def _columns(
     columns = Columns(problem, fits)
     full = problem.sets[0]
     frame = Frame(full.origin, full.summary.scale, problem.n_dense, full.cells)
-    products = runner.run(gram(dataset, cells, frame, problem.fit_intercept), dataset)
+    n_rows, products = full.summary.n_rows, None
+    if solver_of(options) == "admm":
+        products = runner.run(gram(dataset, cells, frame, problem.fit_intercept), dataset)
     rho = _first_rho(problem, nulls)
-    setting = Setting(problem, fits, cells, frame, products, nulls.objective, rho, options.tol)
-    batches = _batches(fits, products.n_rows)
+    setting = Setting(
+        problem, fits, cells, frame, products, n_rows, nulls.objective, rho, options.tol
+    )
+    numbers_kept = n_rows if products else n_rows + numbers_of_parts(dataset)
+    batches = _batches(fits, numbers_kept)
     end = most_passes(options)
     coef = np.zeros((*fits.shape[:2], problem.n_features))
     intercept = np.repeat(nulls.intercept[:, :1], fits.shape[1], axis=1)
@@ -134,9 +165,9 @@ def _columns(
     return columns, trace.result()
 
 
-def _batches(fits: Fits, n_rows: int) -> list[np.ndarray]:
-    """Places on the paths that are fitted together."""
-    each = 8 * n_rows * fits.shape[0] * fits.shape[1]
+def _batches(fits: Fits, n_numbers: int) -> list[np.ndarray]:
+    """Places on the paths that are fitted together; a column takes `n_numbers` on the workers."""
+    each = 8 * n_numbers * fits.shape[0] * fits.shape[1]
     n = -(-fits.shape[2] // max(STATE_BYTES // max(each, 1), 1))
     return np.array_split(np.arange(fits.shape[2]), n)
 

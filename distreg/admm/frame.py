@@ -38,6 +38,11 @@ class Frame:
     n_dense: int
     inside: np.ndarray
 
+    def used(self, block: Block, cells: np.ndarray) -> np.ndarray:
+        """Rows inside that have a weight, of rows in `cells`; (n,) bool."""
+        inside = self.inside[cells]
+        return np.asarray(inside if block.weight is None else inside & (block.weight > 0.0))
+
     def dense(self, block: Block, rows: np.ndarray | slice) -> np.ndarray:
         """Dense features of some rows."""
         d = self.n_dense
@@ -128,10 +133,7 @@ def _chunk(rule: Any, frame: Frame, blocks: Iterator[Block]) -> np.ndarray:
     p = frame.origin.size
     total = np.zeros((p + 1, p + 1))
     for block in blocks:
-        used = frame.inside[rule(block.row, block.fold_key)]
-        if block.weight is not None:
-            used &= block.weight > 0.0
-        chosen = np.flatnonzero(used)
+        chosen = np.flatnonzero(frame.used(block, rule(block.row, block.fold_key)))
         for start in range(0, chosen.size, TILE_ROWS):
             tile = frame.rows(block, chosen[start : start + TILE_ROWS])
             tile = np.column_stack([tile, np.ones(len(tile))])

@@ -20,7 +20,9 @@ from distreg.rounds import Round
 if TYPE_CHECKING:
     from distreg.data.folds import Cells
 
-__all__ = ["Orders", "Part", "Slopes", "round_of"]
+__all__ = ["Orders", "Part", "Slopes", "advanced", "joined", "round_of"]
+
+_NOTHING = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Orders:
     unit : (S,) array
         Rows in all over the weight of each training set.
     coef, intercept : (p, R), (R,) arrays
+        Those of all rows or, by consensus, what those of the parts are tied to.
     before, rho : (R,) arrays
         Penalty of the last round, for which the states were made, and of this one.
     keep : (R,) int array
@@ -93,12 +96,11 @@ class Part:
 
     Attributes
     ----------
-    products : (p, R) array
-        Of the features with ``z - u``, less the offset.
-    total : (R,) array
-        Sums of the same.
-    sums : (5, R) array
-        Those of `splitting.advance`.
+    products, total : (p, R), (R,) arrays
+        What the next coefficients and intercepts follow from: ``z - u`` less the offset, times the
+        features and alone; or those of `consensus.Reply`.
+    sums : (5, R) or (7, R) array
+        Those of `splitting.advance`, and by consensus two more.
     duals, kinks : Duals, Kinks
         Of a loss with a kink, when points were evaluated.
     points, slopes : tuples of RowSums, Slopes
@@ -120,10 +122,11 @@ def round_of(orders: Orders, cells: Cells) -> Round[np.ndarray, Part, Part]:
     def step_of(group: Group) -> Any:
         return partial(_step, cells.restrict(*group.row_range))
 
-    return Round(orders.title, step_of, _join, lambda part: part, orders)
+    return Round(orders.title, step_of, joined, lambda part: part, orders)
 
 
-def _join(left: Part, right: Part) -> Part:
+def joined(left: Part, right: Part) -> Part:
+    """What both say; may reuse both."""
     left.products += right.products
     left.total += right.total
     left.sums += right.sums
@@ -152,25 +155,37 @@ def _step(
     for block in blocks:
         stop = start + block.n_rows
         held = None if state is None else state[start:stop, orders.keep]
-        moved, found = _block(orders, block, rule(block.row, block.fold_key), held)
+        at = orders.coef, orders.intercept
+        moved, e, found = advanced(orders, block, rule(block.row, block.fold_key), held, *at)
+        found.products, found.total = orders.frame.transposed(block, e), e.sum(axis=0)
         states.append(moved)
-        part = found if part is None else _join(part, found)
+        part = found if part is None else joined(part, found)
         start = stop
         del block
     assert part is not None  # a group has a block
     return np.concatenate(states), part
 
 
-def _block(
-    orders: Orders, block: Block, cells: np.ndarray, t: np.ndarray | None
-) -> tuple[np.ndarray, Part]:
+def advanced(
+    orders: Orders,
+    block: Block,
+    cells: np.ndarray,
+    t: np.ndarray | None,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, Part]:
+    """The next states (n, R) of rows with coefficients (p, R), (R,), from `t` or without a state.
+
+    Also ``z - u`` less the offset (n, R), 0 for rows of no training set, and the part but for
+    products and total.
+    """
     loss, frame = orders.loss, orders.frame
     code = loss.code, loss.parameter
     raw = np.ones(block.n_rows) if block.weight is None else block.weight
-    inside = frame.inside[cells] & (raw > 0.0)
+    inside = frame.used(block, cells)
     trains = (orders.role[:, orders.sets] == TRAIN)[cells]
     weight = np.where(trains, raw[:, None] * orders.unit[orders.sets], 0.0)
-    e = frame.times(block, orders.coef, orders.intercept)
+    e = frame.times(block, coef, intercept)
     before = orders.before
     if t is None:
         t, before = np.empty_like(e), orders.rho
@@ -180,15 +195,14 @@ def _block(
     splitting.advance(*code, e, t, block.y, weight, inside, before, orders.rho, sums)
     if block.offset is not None:
         e[inside] -= block.offset[inside, None]
-    part = Part(frame.transposed(block, e), e.sum(axis=0), sums)
-    del e
+    part = Part(_NOTHING, _NOTHING, sums)
     if orders.points and not loss.smooth:
         seen = _at_point(orders, block, weight) if orders.about else t
         part.duals, part.kinks = _duals(orders, block, seen, weight, inside)
     found = [_evaluated(orders, block, cells, raw, *at) for at in orders.points]
     part.points = tuple(sums for sums, _ in found)
     part.slopes = tuple(slopes for _, slopes in found if slopes is not None)
-    return t, part
+    return t, e, part
 
 
 def _at_point(orders: Orders, block: Block, weight: np.ndarray) -> np.ndarray:

@@ -57,7 +57,7 @@ class Smooth(Batch):
         factor = np.where(np.isfinite(factor) & (factor > 0.0), factor, 1.0)
         if k == 1:
             far = (factor > LARGEST_CHANGE) | (factor < 1.0 / LARGEST_CHANGE)
-            self._b[far], self._b0[far] = self._previous[0][far], self._previous[1][far]
+            self._tie.back(far)
         else:
             factor = np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
         self._rescale(factor)
@@ -67,7 +67,7 @@ class Smooth(Batch):
         return self._best
 
     def _points(self, k: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-        return [(self._w, self._b0)]
+        return [(self._w, self._w0)]
 
     def certify(self, part: Part, k: int) -> None:
         """Grade w, keep it where it is better, and leave out what is certified."""
@@ -84,7 +84,7 @@ class Smooth(Batch):
         better = gap < best.gap[active]
         better |= ~np.isfinite(best.gap[active]) & (objective < best.objective[active])
         at, which = active[better], np.flatnonzero(better)
-        best.coef[at], best.intercept[at] = self._w[which], self._previous[1][which]
+        best.coef[at], best.intercept[at] = self._w[which], self._w0[which]
         best.objective[at], best.loss[at] = objective[which], values.loss[which]
         best.gap[at], best.violation[at] = gap[which], violation[which]
         best.scores.put(at, values.scores, which)

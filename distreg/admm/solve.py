@@ -12,7 +12,7 @@ from distreg.admm.batch import Answers, Batch, Setting
 from distreg.admm.corner import cornered
 from distreg.admm.dual import Strengths, lower_bounds
 from distreg.admm.kinks import Duals, Kinks
-from distreg.admm.rows import Part, round_of
+from distreg.admm.rows import Part
 from distreg.admm.smooth import Smooth
 from distreg.admm.trace import Trace
 from distreg.glm.columns import Scores
@@ -109,9 +109,8 @@ def solve(
     with held_rounds(runner, dataset) as rounds:
         for k in range(1, most + 1):
             check = k == most or batch.checks(k)
-            batch.split()
             title = trace.title(batch.active.size + waiting)
-            part = rounds.run(round_of(batch.orders(k, check, title), setting.cells))
+            part = rounds.run(batch.round(k, check, title))
             batch.advance(part)
             trace.add(batch, waiting)
             batch.adapt(part, k)
@@ -136,7 +135,7 @@ class Kinked(Batch):
         # so that about as many rows are near their kink as a corner needs, and some more
         rows = np.array([of.summary.n_rows for of in setting.problem.sets])[self._sets]
         self._enough = np.minimum(3.0 * (coef.shape[1] + 1), 0.75 * rows)
-        share = self._enough / setting.gram.n_rows
+        share = self._enough / setting.n_rows
         unit = setting.unit[self._sets]
         self._radius = np.where(unit > 0.0, unit, 1.0) * share
 
@@ -167,7 +166,7 @@ class Kinked(Batch):
         )  # fmt: skip
 
     def _points(self, k: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-        return [self._candidate] if self._follows(k) else [(self._w, self._b0), self._candidate]
+        return [self._candidate] if self._follows(k) else [(self._w, self._w0), self._candidate]
 
     def _near(self) -> np.ndarray:
         return np.asarray(np.where(self._asks, self._radius, -1.0))
@@ -175,20 +174,20 @@ class Kinked(Batch):
     @property
     def _asks(self) -> np.ndarray:
         """Which columns' rows near their kink are returned: as many as memory allows, in turn."""
-        p, n = self._b.shape[1], self.active.size
+        p, n = self._w.shape[1], self.active.size
         most = max(KINK_BYTES // (8 * p * int(self._enough.max(initial=1.0))), 1)
         return np.asarray((np.arange(n) < most) & (p <= MOST_CORNER))
 
     def certify(self, part: Part, k: int) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
         setting, now = self._setting, self._now
-        problem, n = setting.problem, setting.gram.n_rows
+        problem, n = setting.problem, setting.n_rows
         duals, kinks = part.duals, part.kinks
         assert duals is not None
         assert kinks is not None
         sets = self._sets[self.active]
         weight = setting.weight[sets]
-        state, follows = (self._w, self._previous[1]), self._follows(k)
+        state, follows = (self._w, self._w0), self._follows(k)
         points = [self._candidate] if follows else [state, self._candidate]
         for (coef, b0), sums in zip(points, part.points, strict=True):
             self.found.offer(self.active, coef, b0, sums.train / weight, now.value(coef), sums)
@@ -207,7 +206,7 @@ class Kinked(Batch):
 
     def _improve(self, duals: Duals, kinks: Kinks, coef: np.ndarray, intercept: np.ndarray) -> None:
         """Better points, which the next round evaluates, and better bounds."""
-        now, n, rule = self._now, self._setting.gram.n_rows, self._setting.problem.fit_intercept
+        now, n, rule = self._now, self._setting.n_rows, self._setting.problem.fit_intercept
         coef, intercept, better = cornered(
             kinks, duals, n, now, coef, intercept, rule, self._radius
         )

@@ -52,7 +52,7 @@ def fit(  # noqa: PLR0913 - the flags of the command
         Text,
         typer.Option(
             metavar="SOLVER",
-            help="gram (squared loss), newton, or admm (default: auto, which knows the loss).",
+            help="gram (squared loss), newton, admm or consensus (default: auto: by the loss).",
         ),
     ] = None,
     cv: Annotated[

@@ -61,7 +61,7 @@ class Estimator(BaseEstimator):
     coef_: np.ndarray
     intercept_: Any
 
-    _SOLVERS: tuple[str, ...] = ("auto", "newton", "admm")
+    _SOLVERS: tuple[str, ...] = ("auto", "newton", "admm", "consensus")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -117,31 +117,35 @@ PARTS = {
     "threads": THREADS,
     "common": f"""\
 {PENALTY}
-solver : {{"auto", "gram", "admm"}}
+solver : {{"auto", "gram", "admm", "consensus"}}
     "auto" is "gram": Gram matrices of all folds, from one pass over the data. "admm": alternating
-    directions, tens of passes, with one Gram matrix whatever the number of folds.
+    directions, tens of passes, with one Gram matrix whatever the number of folds. "consensus": the
+    same without that matrix; every part of the rows keeps its own factor, and only sums of the size
+    of the coefficients leave it.
 tol : float
     Tolerance on the dual gap, relative to the objective of the model without features.
 max_passes : int, optional
-    Most passes over the data; "gram" needs one, the default of "admm" is 1000.
+    Most passes over the data; "gram" needs one, the default of the others is 1000.
 {VERBOSE}""",
     "common_glm": f"""\
 {PENALTY}
-solver : {{"auto", "newton", "admm"}}
+solver : {{"auto", "newton", "admm", "consensus"}}
     "auto" is "newton" where the loss has no kink: proximal Newton steps, for all folds, l1_ratios
     and alphas in the same passes over the data. "admm": alternating directions, tens of passes
-    with cheap steps between them; not for more than two classes.
+    with cheap steps between them. "consensus": the same without a Gram matrix of all rows; every
+    part of them keeps its own factor. Both not for more than two classes.
 tol : float
     Tolerance on the dual gap, relative to the objective of the model without features. With
     "newton" an answer also needs a KKT violation of at most 1e-6 of that model's largest gradient.
 max_passes : int, optional
-    Most passes over the data; default 100, with "admm" 1000.
+    Most passes over the data; default 100, with "admm" and "consensus" 1000.
 {VERBOSE}""",
     "common_kinked": f"""\
 {PENALTY}
-solver : {{"auto", "admm"}}
-    The loss has kinks: alternating directions, for all folds, l1_ratios and alphas in the same
-    passes over the data.
+solver : {{"auto", "admm", "consensus"}}
+    "auto" is "admm", as the loss has kinks: alternating directions, for all folds, l1_ratios and
+    alphas in the same passes over the data. "consensus": the same without a Gram matrix of all
+    rows; every part of them keeps its own factor.
 tol : float
     Tolerance on the dual gap, relative to the objective of the model without features.
 max_passes : int, optional

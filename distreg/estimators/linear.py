@@ -60,7 +60,7 @@ class Regression(RegressorMixin, Estimator):
 class BaseLinear(Regression):
     """Linear model with squared loss."""
 
-    _SOLVERS = ("auto", "gram", "admm")
+    _SOLVERS = ("auto", "gram", "admm", "consensus")
 
     def _loss(self, dataset: Dataset) -> str:
         return "squared"

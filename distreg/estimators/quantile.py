@@ -19,7 +19,7 @@ class _Quantile(Regression):
 
     quantile: float
 
-    _SOLVERS = ("auto", "admm")
+    _SOLVERS = ("auto", "admm", "consensus")
 
     def _loss(self, dataset: Dataset) -> str:
         return "quantile"

@@ -12,8 +12,8 @@ from distreg.evaluation import Evaluate
 from distreg.exceptions import ConvergenceWarning
 from distreg.glm.anchors import Anchor
 from distreg.glm.columns import Columns, Values, certified
-from distreg.glm.lockstep import Tolerance
 from distreg.glm.null import NullModels
+from distreg.glm.pace import Tolerance
 from distreg.glm.problem import Fits
 from distreg.glm.working import GROWTH, WideLockstep, largest_set_of, scores_of
 

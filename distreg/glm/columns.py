@@ -60,7 +60,9 @@ class Columns:
     intercept : (F, C) array
         Intercepts about the origin of the training set.
     objective : (F,) array
-        Exact; infinite before the first evaluation.
+        Infinite before the first evaluation.
+    rounding : (F,) array
+        Its error at most, over the sum of its size and that of the null model.
     grad : (F, C p) array
         Negative gradient of the mean loss in the scaled coefficients.
     grad_intercept : (F, C) array
@@ -83,6 +85,7 @@ class Columns:
         self.grad_intercept = np.zeros_like(self.intercept)
         self.bend: np.ndarray | None = None
         self.objective, self.loss = np.full(n, np.inf), np.full(n, np.inf)
+        self.rounding = np.zeros(n)
         self.violation, self.gap = np.full(n, np.inf), np.full(n, np.inf)
         self.done = np.zeros(n, dtype=bool)
         self.scores = Scores.unknown(n)
@@ -96,7 +99,7 @@ class Columns:
 
     def copy(self, fit: int, other: int) -> None:
         """Put a fit where another one of its training set stands; all but the penalty is known."""
-        for name in ("coef", "intercept", "grad", "grad_intercept", "loss"):
+        for name in ("coef", "intercept", "grad", "grad_intercept", "loss", "rounding"):
             values = getattr(self, name)
             values[fit] = values[other]
         if self.bend is not None:
@@ -130,9 +133,14 @@ def request_of(
     features: np.ndarray,
     cell_of: np.ndarray,
     by_cell: bool = False,
+    single: bool = False,
 ) -> Request:
-    """Ask for an evaluation of points (n, C p), (n, C); their training sets `sets` ascend."""
+    """Ask for an evaluation of points (n, C p), (n, C); their training sets `sets` ascend.
+
+    Products are of single precision if `single`, where `Points` can have them so.
+    """
     n_classes, centre = problem.n_classes, problem.centre
+    single = single and problem.n_dense == problem.n_features and n_classes == 1
     role = problem.role[:, : sets[-1] + 1] if by_cell else problem.role
     bounds = np.searchsorted(sets, np.arange(role.shape[1] + 1))
     scale = np.array([training.summary.scale for training in problem.sets])[sets][:, None, :]
@@ -159,6 +167,7 @@ def request_of(
         rare=_any_rare(problem)
         if features.size == problem.n_features
         else np.empty(0, dtype=np.int64),
+        scale=problem.sets[0].summary.scale if single else None,
     )
     return Request(points, features, cell_of)
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from distreg.blas import single_threaded_blas
 from distreg.curve import FoldFit, curve
 from distreg.glm.criteria import column_criteria, column_df, criteria_at
 from distreg.glm.fit import Fitted, fit_columns
 from distreg.glm.relaxed import Relaxed
 from distreg.losses import get_loss
 from distreg.options import PathOptions, solver_of
-from distreg.passes import PassRunner, single_threaded_blas
+from distreg.passes import PassRunner
 from distreg.path import PathResult
 from distreg.relaxed import masked_criteria, without_undefined
 from distreg.result import CVResult

@@ -13,9 +13,10 @@ from distreg.glm.adaptive import adapted_problem
 from distreg.glm.anchors import ONE_STEP_ANCHORS, Anchors
 from distreg.glm.batches import Batches
 from distreg.glm.columns import Columns
-from distreg.glm.lockstep import Lockstep, Tolerance
+from distreg.glm.lockstep import Lockstep
 from distreg.glm.null import NullModels, alpha_grid, null_models, sampled_nulls
 from distreg.glm.onestep import OneStep
+from distreg.glm.pace import Tolerance
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.relaxed import Relaxed, relaxed_columns
 from distreg.glm.start import MANY_SETS, begin, fitted_nulls, start, start_batches
@@ -37,6 +38,7 @@ __all__ = [
     "check_target",
     "fit_columns",
     "null_fits",
+    "sample_size",
     "summarised",
 ]
 
@@ -44,6 +46,9 @@ SAMPLE_ROWS_PER_FEATURE = 20
 SAMPLE_BYTES = 64_000_000
 FEWEST_ADAPTIVE = 8
 """Passes below which two fits end nowhere."""
+
+FEWEST_SINGLE = 3
+"""Passes that none is of single precision below: there must be one more to certify columns."""
 
 N_FIRST = 20
 """Strengths of the first fit of adaptive penalties."""
@@ -112,14 +117,19 @@ class Where:
 
 
 def summarised(
-    dataset: Dataset, cells: Cells, loss: Loss, n_classes: int, runner: PassRunner
+    dataset: Dataset,
+    cells: Cells,
+    loss: Loss,
+    n_classes: int,
+    runner: PassRunner,
+    sample_rows: int | None = None,
 ) -> DataSummary:
-    """The summary pass for a loss."""
+    """The summary pass for a loss, with a sample of `sample_rows`, or as Newton's method needs."""
     reduction = data_summary(
         dataset,
         cells,
         n_classes,
-        sample_size(dataset, n_classes),
+        sample_size(dataset, n_classes) if sample_rows is None else sample_rows,
         nonnegative=loss.target == "count",
         codes={"binary": 2, "classes": n_classes}.get(loss.target, 0),
     )
@@ -313,10 +323,13 @@ def _advance(
     if solved or fits.n_sets == 1:
         driver.start(every)
         # what the sample has solved need only be certified
-        driver.advance(every, tolerance, n_passes, anchors=not solved)
+        single = n_passes > 1 and not solved
+        driver.advance(every, tolerance, n_passes, anchors=not solved, n_single=int(single))
         return
     driver.start(full)
-    used = driver.advance(full, tolerance, 1)
-    driver.seed_folds(full, tolerance)
+    # these passes are too far from the answers to certify any
+    single = n_passes > FEWEST_SINGLE
+    used = driver.advance(full, tolerance, 1, n_single=int(single))
+    driver.seed_folds(full, tolerance, single)
     driver.step(every[~columns.done])
-    driver.advance(every, tolerance, n_passes - used - 1)
+    driver.advance(every, tolerance, n_passes - used - 1, n_single=int(single))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,18 +12,11 @@ from distreg.glm.anchors import N_ANCHORS, Anchors
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels, null_curvature
+from distreg.glm.pace import Tolerance, slow_sets
 from distreg.glm.secant import Pair, Secants
 from distreg.glm.step import LONGEST_STEP, Point, farthest_of, step_of
 
-__all__ = ["Lockstep", "Tolerance"]
-
-POOR_CONTRACTION = 0.3
-"""Share of the violation that a step with fresh curvature of the full data may leave; training sets
-with many worse columns get curvature of their own."""
-
-PATIENCE, SLOW_SHARE = 2.0, 0.1
-"""Steps that columns may still need, and the share that may need more, before the curvature is
-taken anew."""
+__all__ = ["Lockstep"]
 
 ADOPTION = 1e-9
 """Gain, of the null objective, for which a column moves to where a neighbour stands."""
@@ -35,15 +27,9 @@ DECREASE = 0.01
 INEXACT = 1e-2
 """Share of the violation that the minimum of the model may leave: the next pass corrects it."""
 
-EPS = float(np.finfo(np.float64).eps)
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """When a column is done: KKT violation over the null gradient, gap over the null objective."""
-
-    violation: float
-    gap: float
+DOUBLE, SINGLE = 64 * float(np.finfo(np.float64).eps), 16 * float(np.finfo(np.float32).eps)
+"""Rounding of an objective, over the sum of its size and the null model's: products with features
+are of double precision, or of single."""
 
 
 class Lockstep:
@@ -90,6 +76,7 @@ class Lockstep:
         self._asked = np.empty(0, dtype=np.int64)
         self._secants = Secants()
         self._damping = np.ones(n)
+        self._settled = np.zeros(n, dtype=bool)
         self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
 
     def start(self, fits: np.ndarray) -> None:
@@ -100,14 +87,16 @@ class Lockstep:
         self._promised[fits] = 0.0
         self._secants.forget(fits)
         self._damping[fits] = 1.0
+        self._settled[fits] = False
         columns.objective[fits] = np.inf
         columns.done[fits] = False
 
-    def seed_folds(self, fits: np.ndarray, tolerance: Tolerance) -> None:
+    def seed_folds(self, fits: np.ndarray, tolerance: Tolerance, single: bool) -> None:
         """Evaluate fits of the full data cell by cell, and begin every fold's there."""
         columns, problem = self.columns, self.problem
-        found = self._ask(fits, by_cell=True, anchors=self.anchors.choose(fits, self._trial))
-        self._take(fits, values_in(problem, 0, found), tolerance)
+        anchors = self.anchors.choose(fits, self._trial)
+        found = self._ask(fits, anchors, by_cell=True, single=single)
+        self._take(fits, values_in(problem, 0, found), tolerance, single)
         per_set = self.fits.size // self.fits.n_sets
         for s in range(1, self.fits.n_sets):
             own = fits + s * per_set
@@ -115,12 +104,21 @@ class Lockstep:
                 # where the full data's trial stood when it was evaluated
                 columns.put_raw(int(fit), *self._raw_trial(int(other)))
             self.start(own)
-            self._take(own, values_in(problem, s, found), tolerance)
+            self._take(own, values_in(problem, s, found), tolerance, single)
 
     def advance(
-        self, fits: np.ndarray, tolerance: Tolerance, max_evaluations: int, anchors: bool = True
+        self,
+        fits: np.ndarray,
+        tolerance: Tolerance,
+        max_evaluations: int,
+        anchors: bool = True,
+        n_single: int = 0,
     ) -> int:
-        """Evaluate and step until `fits` are done, or `max_evaluations` are used up."""
+        """Evaluate and step until `fits` are done, or `max_evaluations` are used up.
+
+        The first evaluation takes curvature if `anchors`; the first `n_single` of them are of
+        single precision, and certify nothing.
+        """
         wanted, fresh, used = anchors, False, 0
         while used < max_evaluations:
             active = fits[~self.columns.done[fits]]
@@ -131,11 +129,14 @@ class Lockstep:
                 self.anchors.choose(active, self._trial) if wanted else np.empty(0, dtype=np.int64)
             )
             evaluated = np.union1d(active, chosen)
-            found = self._ask(evaluated, anchors=chosen)
+            single = tolerance.single or used < n_single
+            found = self._ask(evaluated, chosen, single=single)
             values = values_of(self.problem, self._sets[evaluated], found)
             used += 1
-            self._take(active, values.of(np.isin(evaluated, active)), tolerance)
-            slow, misled = self._slow_sets(active, before, tolerance)
+            self._take(active, values.of(np.isin(evaluated, active)), tolerance, single)
+            slow, misled = slow_sets(
+                self.columns, active, before, self._unit, self._null, tolerance
+            )
             if fresh:
                 self.anchors.own.update(misled - {0})
             wanted, fresh = bool(slow) or not self.anchors.held, wanted
@@ -149,9 +150,15 @@ class Lockstep:
         return fits, False
 
     def step(self, fits: np.ndarray) -> None:
-        """Make a trial point for each fit, from its best point."""
-        if fits.size == 0:
-            return
+        """Make a trial point for each fit, from its best point.
+
+        What only lacks its values in double precision stays where it is.
+        """
+        settled = fits[self._settled[fits]]
+        self._trial[settled] = self.columns.coef[settled]
+        self._trial_intercept[settled] = self.columns.intercept[settled]
+        self._promised[settled] = 0.0
+        fits = fits[~self._settled[fits]]
         for s in np.unique(self._sets[fits]):
             own = fits[self._sets[fits] == s]
             self.anchors.prepare(own)
@@ -198,7 +205,9 @@ class Lockstep:
         """Share of a fit's violation that its step may leave."""
         return INEXACT
 
-    def _ask(self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False) -> Evaluation:
+    def _ask(
+        self, fits: np.ndarray, anchors: np.ndarray, by_cell: bool = False, single: bool = False
+    ) -> Evaluation:
         """Evaluate the trial points of `fits` (ascending), and keep the anchors' curvature."""
         request = request_of(
             self.problem,
@@ -209,6 +218,7 @@ class Lockstep:
             self.anchors.features,
             self.anchors.cell_of,
             by_cell,
+            single,
         )
         found = self._evaluate(request)
         self._asked = anchors
@@ -216,15 +226,18 @@ class Lockstep:
             self._secants = Secants()
         return found
 
-    def _take(self, fits: np.ndarray, values: Values, tolerance: Tolerance) -> None:
+    def _take(
+        self, fits: np.ndarray, values: Values, tolerance: Tolerance, single: bool = False
+    ) -> None:
         """Accept the trial points that lower the objective enough; shorten the others' steps."""
         columns = self.columns
         objective, violation, gap = certified(
             self.problem, self.fits, fits, self._trial[fits], values, self._lean(fits, values)
         )
-        best = columns.objective[fits]
+        best, rounding = columns.objective[fits], SINGLE if single else DOUBLE
         with np.errstate(invalid="ignore"):
-            slack = 64 * EPS * (np.abs(best) + self._null[self._sets[fits]])
+            size = np.abs(best) + self._null[self._sets[fits]]
+            slack = np.maximum(rounding, columns.rounding[fits]) * size
             enough = best + DECREASE * self._promised[fits] + slack
             accept = np.isfinite(objective) & ~(objective > enough)
         accept |= ~np.isfinite(best)
@@ -235,6 +248,7 @@ class Lockstep:
             self._trial_intercept[taken],
         )
         columns.objective[taken], columns.loss[taken] = objective[accept], values.loss[accept]
+        columns.rounding[taken] = rounding
         columns.grad[taken] = values.grad[accept]
         columns.grad_intercept[taken] = values.grad_intercept[accept]
         if values.bend is not None:
@@ -251,6 +265,8 @@ class Lockstep:
         unit, null = self._unit[self._sets[fits]], self._null[self._sets[fits]]
         certain = columns.violation[fits] <= tolerance.violation * unit
         certain &= columns.gap[fits] <= tolerance.gap * null
+        self._settled[fits] = certain
+        certain &= tolerance.single | (columns.rounding[fits] <= DOUBLE)
         columns.done[fits] = certain
         self._secants.forget(fits[certain])
 
@@ -278,11 +294,11 @@ class Lockstep:
         columns, last = self.columns, self.fits.shape[2] - 1
         lasso, ridge = self.fits.strengths(self.problem, fits)
 
-        def is_better(i: int, loss: float, coef: np.ndarray) -> bool:
+        def is_better(i: int, loss: float, coef: np.ndarray, rounding: float) -> bool:
             objective = loss + float(penalties.value(coef, lasso[i], ridge[i]))
             best = columns.objective[fits[i]]
-            slack = ADOPTION * (abs(best) + self._null[self._sets[fits[i]]])
-            if not objective < best - slack:
+            gain = max(ADOPTION, rounding, columns.rounding[fits[i]])
+            if not objective < best - gain * (abs(best) + self._null[self._sets[fits[i]]]):
                 return False
             columns.objective[fits[i]] = objective
             self._damping[fits[i]] = 1.0
@@ -294,18 +310,18 @@ class Lockstep:
                 fit = int(fits[i])
                 s, _, index = self.fits.of(fit)
                 if step < 0 and index == 0:
-                    if is_better(i, float(self._nulls.loss[s]), self._nulls.coef[s]):
+                    if is_better(i, float(self._nulls.loss[s]), self._nulls.coef[s], DOUBLE):
                         self._put_null(fit, s)
                 elif 0 <= index + step <= last:
                     loss, coef = columns.loss[fit + step], columns.coef[fit + step]
-                    if is_better(i, float(loss), coef):
+                    if is_better(i, float(loss), coef, float(columns.rounding[fit + step])):
                         columns.copy(fit, fit + step)
 
     def _put_null(self, fit: int, s: int) -> None:
         columns, nulls = self.columns, self._nulls
         columns.coef[fit], columns.intercept[fit] = nulls.coef[s], nulls.intercept[s]
         columns.grad[fit], columns.grad_intercept[fit] = nulls.grad[s], 0.0
-        columns.loss[fit] = nulls.loss[s]
+        columns.loss[fit], columns.rounding[fit] = nulls.loss[s], DOUBLE
         if columns.bend is not None:
             columns.bend[fit] = np.nan
         columns.violation[fit] = columns.gap[fit] = np.inf
@@ -319,30 +335,6 @@ class Lockstep:
                 if known is not None:
                     lean[i, self.anchors.columns] = values.grad_intercept[i] @ follow_of(*known)
         return lean
-
-    def _slow_sets(
-        self, fits: np.ndarray, before: np.ndarray, tolerance: Tolerance
-    ) -> tuple[set[int], set[int]]:
-        """Training sets with many columns that need more than `PATIENCE` steps at their rate.
-
-        Also those where a step left more than `POOR_CONTRACTION` of the violation.
-        """
-        columns = self.columns
-        kept = ~columns.done[fits] & np.isfinite(before)
-        left, s = fits[kept], self._sets[fits[kept]]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            rate = np.log(columns.violation[left] / before[kept])
-            excess = np.log(columns.violation[left] / (tolerance.violation * self._unit[s]))
-            # the gap is of second order in the violation
-            second = 0.5 * np.log(columns.gap[left] / (tolerance.gap * self._null[s]))
-            steps = np.where(rate < 0.0, np.maximum(excess, second) / -rate, np.inf)
-        enough = SLOW_SHARE * np.bincount(self._sets[fits], minlength=self.fits.n_sets)
-
-        def many(mask: np.ndarray) -> set[int]:
-            found = np.bincount(s, mask, self.fits.n_sets)
-            return {int(i) for i in np.flatnonzero(found > enough)}
-
-        return many(steps > PATIENCE), many(rate > np.log(POOR_CONTRACTION))
 
     def _raw_trial(self, fit: int) -> tuple[np.ndarray, np.ndarray]:
         training = self.problem.sets[int(self._sets[fit])]

@@ -13,7 +13,8 @@ import numpy as np
 
 from distreg.evaluation import Evaluation
 from distreg.glm.columns import values_in, values_of
-from distreg.glm.lockstep import Lockstep, Tolerance
+from distreg.glm.lockstep import Lockstep
+from distreg.glm.pace import Tolerance
 
 __all__ = ["OneStep"]
 

@@ -15,9 +15,10 @@ import numpy as np
 from distreg.evaluation import Evaluate
 from distreg.glm.anchors import Anchors
 from distreg.glm.columns import Columns, request_of, values_of
-from distreg.glm.lockstep import Lockstep, Tolerance
+from distreg.glm.lockstep import Lockstep
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels
+from distreg.glm.pace import Tolerance
 from distreg.glm.problem import Fits, Problem, joined_cells
 from distreg.glm.sample import evaluate_on, weights_of
 from distreg.summary import Sample

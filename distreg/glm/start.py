@@ -9,8 +9,9 @@ from distreg.exceptions import DataError
 from distreg.glm.anchors import Anchor
 from distreg.glm.batches import Batches
 from distreg.glm.columns import Columns
-from distreg.glm.lockstep import Lockstep, Tolerance
+from distreg.glm.lockstep import Lockstep
 from distreg.glm.null import NullModels, nulls_of
+from distreg.glm.pace import Tolerance
 from distreg.glm.problem import Fits, Problem
 from distreg.glm.sample import evaluate_on, weights_of
 from distreg.options import PathOptions
@@ -19,7 +20,7 @@ from distreg.summary import Sample
 
 __all__ = ["MANY_SETS", "begin", "fitted_nulls", "start", "start_batches"]
 
-ROUGH = Tolerance(violation=1e-3, gap=1e-3)
+ROUGH = Tolerance(violation=1e-3, gap=1e-3, single=True)
 """What a start is good for: a sample knows no more."""
 
 LARGEST_LOSS = 1e100

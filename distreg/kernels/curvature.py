@@ -17,6 +17,9 @@ from distreg.kernels import tiles
 
 __all__ = ["CurvatureSums", "Watched"]
 
+LIFT = 16 * float(np.finfo(np.float32).eps)
+"""Of the diagonal: more than the rounding of the sum of a tile in single precision."""
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -103,9 +106,9 @@ class CurvatureSums:
             Not negative.
         cell : int
         """
-        root = np.sqrt(weight)
+        root = np.sqrt(weight).astype(tile.dtype, copy=False)
         watched = tile[:, self._columns]
-        weighted = np.empty((len(tile), watched.shape[1] + 1))
+        weighted = np.empty((len(tile), watched.shape[1] + 1), tile.dtype)
         for k in range(weight.shape[1]):
             np.multiply(watched, root[:, k, None], out=weighted[:, :-1])
             weighted[:, -1] = root[:, k]
@@ -115,6 +118,16 @@ class CurvatureSums:
                 entries = self._matrix.data, self._matrix.indices, self._matrix.indptr
                 parts = self.cross[k], self.sparse[k]
                 tiles.add_one_hot(*entries, chosen, cell, weighted, *parts)
+
+    def finish_single(self, unit: np.ndarray) -> None:
+        """Multiply dense features, whose products are of single precision, by `unit` (n_columns,).
+
+        The diagonal is raised so that the products are those of a semidefinite matrix again.
+        """
+        both = np.append(unit[self._columns], 1.0)
+        self.dense *= np.multiply.outer(both, both)
+        at = np.arange(both.size)
+        self.dense[:, :, at, at] *= 1.0 + LIFT
 
     def __iadd__(self, other: CurvatureSums) -> CurvatureSums:
         self.dense += other.dense

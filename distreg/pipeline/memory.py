@@ -9,7 +9,7 @@ from typing import Self
 from distreg.kernels.curvature import CurvatureSums
 from distreg.moments import Layout, Moments
 
-__all__ = ["GlmMemory", "Memory", "RoundsMemory", "memory_of_halves"]
+__all__ = ["GlmMemory", "Memory"]
 
 BASE_BYTES = 350_000_000
 """What a Python process with NumPy, SciPy, numba, pandas and Dask holds before any data."""
@@ -108,6 +108,10 @@ class Memory:
         """The same with another number of folds."""
         return replace(self, n_folds=n_folds, n_cells=self.n_cells - self.n_folds + n_folds)
 
+    def with_path(self, n_alphas: int) -> Self:
+        """What one path of `n_alphas` needs."""
+        return replace(self, n_paths=n_alphas)
+
     def with_features(self, n_features: int) -> Self:
         """The same with fewer features of each kind."""
         share = n_features / max(self.n_dense + self.n_sparse, 1)
@@ -117,33 +121,6 @@ class Memory:
             n_sparse=math.ceil(self.n_sparse * share),
             n_missing=math.ceil(self.n_missing * share),
         )
-
-
-@dataclass(frozen=True)
-class RoundsMemory(Memory):
-    """What memory depends on, for alternating directions.
-
-    Attributes
-    ----------
-    n_rows, n_ratios : int
-        Rows, and paths (l1_ratios).
-    """
-
-    n_rows: int = 0
-    n_ratios: int = 1
-
-    @property
-    def rows_state(self) -> int:
-        """Bytes of the rows' states of a batch, a number for each column; all workers together."""
-        from distreg.admm.crossval import STATE_BYTES
-
-        per_alpha = 8 * self.n_rows * self.n_ratios * (self.n_folds + 1)
-        return max(min(per_alpha * (self.n_paths // self.n_ratios), STATE_BYTES), per_alpha)
-
-    @property
-    def worker(self) -> int:
-        """As for the squared loss; one worker may have to hold all states."""
-        return super().worker + self.rows_state
 
 
 @dataclass(frozen=True)
@@ -166,6 +143,10 @@ class GlmMemory(Memory):
     n_ratios: int = 1
     has_ridge: bool = False
     approximate: bool = False
+
+    def with_path(self, n_alphas: int) -> Self:
+        """What one path of `n_alphas` needs."""
+        return replace(self, n_paths=n_alphas, n_ratios=1)
 
     @property
     def wide(self) -> bool:
@@ -274,9 +255,3 @@ class GlmMemory(Memory):
 
     def _held(self, used: int) -> int:
         return BASE_BYTES + math.ceil((1.0 if self.wide else KEPT) * (used - BASE_BYTES))
-
-
-def memory_of_halves(memory: Memory, n_alphas: int) -> Memory:
-    """What stability selection needs, one path of `n_alphas`, from what `memory` says of folds."""
-    memory = replace(memory, n_paths=n_alphas)
-    return replace(memory, n_ratios=1) if isinstance(memory, GlmMemory | RoundsMemory) else memory

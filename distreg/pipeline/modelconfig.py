@@ -100,7 +100,7 @@ class ModelConfig(Section):
     positive: bool = False
     lower_bounds: Lower | Mapping[str, Lower] | None = None
     upper_bounds: Upper | Mapping[str, Upper] | None = None
-    solver: Literal["auto", "gram", "newton", "admm"] = "auto"
+    solver: Literal["auto", "gram", "newton", "admm", "consensus"] = "auto"
     tol: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
     max_passes: Annotated[int, Field(ge=2)] | None = None
 

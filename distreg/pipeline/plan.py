@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from distreg.exceptions import ConfigError
 from distreg.losses import get_loss
-from distreg.options import MAX_PASSES
-from distreg.pipeline.memory import GlmMemory, Memory, RoundsMemory, memory_of_halves
+from distreg.options import BY_ROUNDS, MAX_PASSES
+from distreg.pipeline.memory import GlmMemory, Memory
+from distreg.pipeline.roundsmemory import ConsensusMemory, RoundsMemory
 from distreg.pipeline.stable import N_ALPHAS, halves_of
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def make_plan(config: PipelineConfig, dataset: Dataset, cells: Cells, resources:
     worker, client = memory.peaks()
     halves = halves_of(config, dataset)
     if halves is not None:
-        more = memory_of_halves(_memory(config, dataset, halves, resources), N_ALPHAS).peaks()
+        more = _memory(config, dataset, halves, resources).with_path(N_ALPHAS).peaks()
         worker, client = max(worker, more[0]), max(client, more[1])
     n_fits = memory.n_paths * (cells.n_folds + 1)
     reason = _reason(config.model, memory, n_fits)
@@ -223,12 +224,10 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
     )
     if model.driver == "gram":
         return memory
-    if model.driver == "admm":
-        return RoundsMemory(
-            **{f.name: getattr(memory, f.name) for f in fields(memory)},
-            n_rows=dataset.n_rows,
-            n_ratios=len(model.l1_ratios),
-        )
+    if model.driver in BY_ROUNDS:
+        known = {f.name: getattr(memory, f.name) for f in fields(memory)}
+        rounds = RoundsMemory(**known, n_rows=dataset.n_rows, n_ratios=len(model.l1_ratios))
+        return rounds if model.driver == "admm" else ConsensusMemory.of(rounds, dataset.groups)
     several = get_loss(model.loss).target == "classes"
     return GlmMemory(
         **{f.name: getattr(memory, f.name) for f in fields(memory)},
@@ -249,10 +248,11 @@ def _reason(model: ModelConfig, memory: Memory, n_fits: int) -> str:
             f"fold needs, and {memory.n_cells} of them take {size}"
         )
     if isinstance(memory, RoundsMemory):
-        why = "asked for with solver: admm" if loss.smooth else f"{loss.name} loss has a kink"
+        auto = model.solver == "auto"
+        why = f"{loss.name} loss has a kink" if auto else f"asked for with solver: {model.solver}"
         return (
             f"{why}: every round is a pass and serves all {n_fits:,} fits, "
-            f"with {memory.rows_state / 1e6:,.1f} MB of states that stay with the rows"
+            f"with {memory.kept / 1e6:,.1f} MB of states that stay with the rows"
         )
     return (
         f"{loss.name} loss: every pass serves all of the {n_fits:,} fits, with gradients and "
@@ -267,7 +267,7 @@ def _passes(config: PipelineConfig, cells: Cells, has_levels: bool) -> tuple[int
     if model.driver == "gram":
         return 1, 1, 1, 0
     test = int(model.has_classes and bool(cells.test.any()))
-    if model.driver == "admm":
+    if model.driver in BY_ROUNDS:
         fewest, usual = (min(n, most) for n in (USUAL_SMOOTH if loss.smooth else USUAL_ROUNDS))
         return fewest, usual, most, test
     # a null model that the summary does not determine is fitted by passes
@@ -293,10 +293,11 @@ def check_fits(plan: Plan, config: PipelineConfig) -> None:
         who, need, limit = "each worker", plan.peak_bytes, plan.memory_limit
     else:
         who, need, limit = "this process", plan.client_bytes, plan.client_limit
-    what = "gradients and curvatures" if plan.driver == "newton" else "Gram matrices"
+    what = {"newton": "gradients and curvatures", "consensus": "coefficients and gradients"}
+    states = what.get(plan.driver, "Gram matrices")
     raise ConfigError(
         f"the run needs about {_gigabytes(need)} in {who}, which has {_gigabytes(limit)}: "
-        f"{plan.n_features:,} features make {what} of {_gigabytes(plan.state_bytes)} a "
+        f"{plan.n_features:,} features make {states} of {_gigabytes(plan.state_bytes)} a "
         f"task. Any one of these would do: {'; '.join(_remedies(plan, config))}"
     )
 

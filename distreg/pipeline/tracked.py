@@ -89,7 +89,7 @@ def finish_tracking(
         params=params,
         curves=None
         if result.rounds is None
-        else {f"{result.solver}/{name}": v for name, v in result.rounds.columns.items()},
+        else {f"admm/{name}": v for name, v in result.rounds.columns.items()},
     )
 
 

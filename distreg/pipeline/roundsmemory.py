@@ -1,0 +1,117 @@
+"""How much memory a run by rounds of alternating directions needs, from sizes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+from distreg.data.block import Group
+from distreg.pipeline.memory import BASE_BYTES, BATCH_COPIES, Memory
+
+__all__ = ["ConsensusMemory", "RoundsMemory"]
+
+ROW_COPIES, RETURNED = 6, 4
+"""Numbers of a row and fit that a task holds at once, and of a feature and fit that it returns."""
+
+
+@dataclass(frozen=True)
+class RoundsMemory(Memory):
+    """What memory depends on, for alternating directions.
+
+    Attributes
+    ----------
+    n_rows, n_ratios : int
+        Rows, and paths (l1_ratios).
+    """
+
+    n_rows: int = 0
+    n_ratios: int = 1
+
+    def with_path(self, n_alphas: int) -> Self:
+        """What one path of `n_alphas` needs."""
+        return replace(self, n_paths=n_alphas, n_ratios=1)
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers that a column has on the workers."""
+        return self.n_rows
+
+    @property
+    def rows_state(self) -> int:
+        """Bytes of the rows' states of a batch, a number for each column; all workers together."""
+        from distreg.admm.crossval import STATE_BYTES
+
+        per_alpha = 8 * self.n_numbers * self.n_ratios * (self.n_folds + 1)
+        return max(min(per_alpha * (self.n_paths // self.n_ratios), STATE_BYTES), per_alpha)
+
+    @property
+    def kept(self) -> int:
+        """Bytes that stay on the workers."""
+        return self.rows_state
+
+    @property
+    def worker(self) -> int:
+        """As for the squared loss; one worker may have to hold all states."""
+        return super().worker + self.kept
+
+
+@dataclass(frozen=True)
+class ConsensusMemory(RoundsMemory):
+    """What memory depends on, for consensus.
+
+    Attributes
+    ----------
+    blocks : tuple of tuples of int
+        Rows of the blocks of each group.
+    """
+
+    blocks: tuple[tuple[int, ...], ...] = ()
+
+    @classmethod
+    def of(cls, rounds: RoundsMemory, groups: Sequence[Group]) -> Self:
+        """With the blocks of some groups."""
+        blocks = tuple(tuple(recipe.n_rows for recipe in group.recipes) for group in groups)
+        return cls(**{f.name: getattr(rounds, f.name) for f in fields(rounds)}, blocks=blocks)
+
+    @property
+    def n_numbers(self) -> int:
+        """With the coefficients of the parts."""
+        p = self.n_dense + self.n_sparse
+        return self.n_rows + 2 * (p + 1) * len(self._widths)
+
+    @property
+    def kept(self) -> int:
+        """With the Cholesky factors of all parts."""
+        return self.rows_state + 8 * sum(width**2 for width in self._widths)
+
+    @property
+    def _widths(self) -> list[int]:
+        """Sizes of these factors."""
+        from distreg.admm.factor import widths
+
+        p = self.n_dense + self.n_sparse
+        return [width for rows in self.blocks for width in widths(rows, p)]
+
+    @property
+    def columns(self) -> int:
+        """Fits of a batch."""
+        return self.rows_state // (8 * self.n_numbers)
+
+    @property
+    def state(self) -> int:
+        """Bytes of what a task returns: products, gradients and curvature of a batch."""
+        return 8 * RETURNED * (self.n_dense + self.n_sparse + 1) * self.columns
+
+    @property
+    def worker(self) -> int:
+        """With what a task holds of each row of a block."""
+        rows = max((r for group in self.blocks for r in group), default=0)
+        busy = min(self.threads, max(self.n_groups, 1))
+        return super().worker + busy * 8 * ROW_COPIES * rows * self.columns
+
+    @property
+    def client(self) -> int:
+        """All columns, and what is computed of those of a batch."""
+        p, n_fits = self.n_dense + self.n_sparse, self.n_paths * (self.n_folds + 1)
+        return BASE_BYTES + self.state + 8 * p * (3 * n_fits + BATCH_COPIES * self.columns)

@@ -1,0 +1,104 @@
+"""Passes of single precision: how far their sums are from those of double, and that they certify
+nothing."""
+
+from __future__ import annotations
+
+import itertools
+
+import glmoracle
+import numpy as np
+import pytest
+from test_glm import check_certified, draw, fit
+
+from distreg.data.block import Block
+from distreg.evaluation import Evaluation, Request, evaluate, finish
+from distreg.kernels.evaluator import Points
+from distreg.kernels.rows import HELD_OUT, TRAIN
+from distreg.losses import get_loss
+
+LOSSES = ("logistic", "poisson", "squared_hinge", "huber")
+
+
+def evaluated(loss: str, single: bool, unit: float = 1.0, size: float = 0.3) -> Evaluation:
+    """Sums of 900 rows, 6 features in `unit` and two that are missing here and there, 3 fits."""
+    rng = np.random.default_rng(4)
+    spread = np.geomspace(1e-3, 1e3, 6) * unit
+    dense = (rng.standard_normal((900, 6)) + 40.0) * spread
+    dense[rng.random(900) < 0.1, 1] = np.nan
+    dense[rng.random(900) < 0.1, 4] = np.nan
+    coef = np.vstack([rng.standard_normal((6, 3)) * size / spread[:, None], np.full((2, 3), 0.2)])
+    block = Block(
+        dense=dense, sparse=None, y=(rng.random(900) < 0.4).astype(float),
+        weight=rng.uniform(0.5, 2.0, 900), offset=None, row=np.arange(900), fold_key=None,
+    )  # fmt: skip
+    points = Points(
+        loss=get_loss(loss).code, parameter=get_loss(loss).parameter, n_classes=1,
+        centre=40.0 * spread, missing=np.array([1, 4]), coef=coef, intercept=np.full(3, -0.1),
+        bounds=np.array([0, 1, 3]), role=np.array([[TRAIN, TRAIN], [TRAIN, HELD_OUT]], np.int8),
+        by_cell=False, anchors=np.array([1]), rare=np.empty(0, dtype=np.int64),
+        scale=spread if single else None,
+    )  # fmt: skip
+    request = Request(points, np.arange(6), np.zeros(2, dtype=np.int64))
+    return finish(request, evaluate(request, iter([(block, np.arange(900) // 300 % 2)])))
+
+
+@pytest.mark.parametrize(("loss", "unit"), list(itertools.product(LOSSES, (1e-100, 1.0, 1e100))))
+def test_sums_have_seven_digits_in_any_unit(loss: str, unit: float) -> None:
+    one, other = evaluated(loss, True, unit), evaluated(loss, False, unit)
+    for mine, exact in zip(one.sums[0].arrays(), other.sums[0].arrays(), strict=True):
+        # sums that cancel are compared to the number of rows
+        np.testing.assert_allclose(mine, exact, rtol=3e-6, atol=3e-6 * 900)
+    size = np.r_[np.geomspace(1e-3, 1e3, 6) * unit, 1.0, 1.0][:, None]
+    np.testing.assert_allclose(one.grad[0] / size, other.grad[0] / size, atol=3e-6 * 900)
+    gram, exact = one.curvature[0].grams[0][0], other.curvature[0].grams[0][0]
+    root = np.sqrt(np.diag(exact))
+    np.testing.assert_allclose(gram / root / root[:, None], exact / root / root[:, None], atol=1e-5)
+    correlation = gram / root / root[:, None]
+    assert np.linalg.eigvalsh(correlation)[0] > 0.0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_points_out_of_its_range_never_look_good(loss: str) -> None:
+    sums = evaluated(loss, True, size=1e39).sums[0]
+    exact = evaluated(loss, False, size=1e39).sums[0]
+    assert not np.any(sums.train < 1e30)
+    assert not np.any(exact.train < 1e30)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("near", [1e-3, 1e-7])
+def test_answers_are_certified_in_double(
+    loss: str, near: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with two features that single precision hardly tells apart."""
+    X, y, s = draw(loss, 11, 3000, 12)
+    noise = np.random.default_rng(1).standard_normal(3000)
+    X[:, 0] = X[:, 1] + near * X[:, 1].std() * noise
+    monkeypatch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 400)
+    options = {"l1_ratios": (1.0, 0.0), "n_alphas": 15}
+    result = fit(loss, X, y, weight=s, **options)
+    check_certified(glmoracle.make(loss, X, y, s, standardize=True), result)
+    assert result.cost.n_passes <= 15
+
+
+@pytest.mark.parametrize("max_passes", [1, 2, 3, 4, 5, 6])
+def test_the_last_pass_is_of_double_precision(
+    max_passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the limit, objectives that are told are those of the coefficients."""
+    precisions: list[bool] = []
+    import distreg.glm.lockstep as module
+
+    request_of = module.request_of
+
+    def spied(*args):
+        request = request_of(*args)
+        precisions.append(request.points.scale is not None)
+        return request
+
+    X, y, _ = draw("logistic", 12, 3000, 30)
+    monkeypatch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 400)
+    monkeypatch.setattr(module, "request_of", spied)
+    fit("logistic", X, y, n_alphas=20, max_passes=max_passes)
+    assert any(precisions)
+    assert not precisions[-1]
