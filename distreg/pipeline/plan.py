@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "check_fits", "make_plan"]
 
-USUAL_ROUNDS = (15, 150)
+USUAL_ROUNDS = (12, 100)
 """Passes of rounds for a loss with a kink (docs/decisions/0014)."""
 
 USUAL_SMOOTH = (20, 300)
