@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
-import signal
 from typing import Any
 
 import numpy as np
@@ -13,13 +11,11 @@ import pytest
 import test_admm
 from problems import Case, correlated, dataset, fit
 from scipy import sparse
-from test_admm_smooth import KINDS, RATIOS, SMOOTH, case, target
-from test_rounds import _keys_left
+from test_admm_smooth import SMOOTH, case, same, target
 
 from distreg.admm import crossval, local, solve
 from distreg.admm.factor import Factor, inner, outer
 from distreg.admm.frame import Frame
-from distreg.cluster import open_cluster
 from distreg.cv import cross_validate
 from distreg.data.arrays import from_arrays
 from distreg.data.block import Block
@@ -31,41 +27,9 @@ from distreg.options import SOLVERS, PathOptions
 from distreg.passes import PassRunner
 from distreg.pipeline.memory import Memory
 from distreg.pipeline.roundsmemory import ConsensusMemory
-from distreg.result import CVResult
 
 GRID: dict[str, Any] = {"n_alphas": 5, "alpha_min_ratio": 1e-2}
 BLOCKS: dict[int, tuple[int, ...]] = {1: (), 3: (60, 190), 8: tuple(range(38, 300, 38))}
-
-
-def same(usual: CVResult, found: CVResult) -> None:
-    """Certified answers, of which none is better than the other's certificate says."""
-    assert usual.converged
-    assert found.converged
-    for one, other in zip(usual.paths, found.paths, strict=True):
-        np.testing.assert_allclose(other.alphas, one.alphas, rtol=1e-7)
-        assert other.null_objective == pytest.approx(one.null_objective, rel=1e-6)
-        difference = (other.objective - one.objective) / one.null_objective
-        assert np.abs(difference).max() <= 1e-6
-        assert np.all(other.dual_gap >= other.objective - one.objective - 1e-12)
-
-
-@pytest.mark.parametrize("loss", SMOOTH)
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_answers_of_the_usual_solver(loss: str, kind: str) -> None:
-    """Weights, folds, bounds, penalty factor 0, no intercept, sparse features; three parts."""
-    at = case(loss, kind)
-    scheme = KFold(3) if kind == "weights, folds" else None
-    options = {"loss": loss, "l1_ratios": RATIOS, "cuts": BLOCKS[3], **GRID}
-    usual, found = (fit(at, scheme, solver=solver, **options) for solver in ("auto", "consensus"))
-    same(usual, found)
-    if kind == "bounds":
-        coef = np.concatenate([path.coef for path in found.paths])
-        assert coef.min() == -0.05
-        assert coef.max() <= 0.3
-    if scheme is not None:
-        assert np.nanmax(found.fold_dual_gap) <= 1e-6
-        np.testing.assert_allclose(found.cv_mean, usual.cv_mean, rtol=2e-3)
-    assert found.cost.n_passes < 200
 
 
 @pytest.mark.parametrize("loss", SMOOTH)
@@ -264,32 +228,3 @@ def test_who_has_it_and_what_it_cannot_do(monkeypatch: Any) -> None:
     at.X[3, 2] = np.nan
     with pytest.raises(InputError, match=r"missing values.*solver='consensus'"):
         fit(at, solver="consensus", missing="mean")
-
-
-@pytest.mark.cluster
-def test_a_worker_lost_on_the_way_costs_rounds_but_no_answer() -> None:
-    """Its factors and coefficients are made again from the common ones; nothing is left behind."""
-    at = case("logistic", "plain")
-    data = dataset(at, range(25, 300, 25), per_group=2)
-    options = PathOptions(loss="logistic", solver="consensus", **GRID)
-    cells = make_cells(KFold(3), data.n_rows)
-    alone = cross_validate(data, cells, options, PassRunner(n_threads=1))
-    data = dataclasses.replace(data, in_memory=False)
-    with open_cluster("processes", workers=2, memory_limit="1GB") as client:
-        assert client is not None
-        [pid, *_] = sorted(client.run(os.getpid).values())
-        killed = []
-
-        def kill(stage: str, done: int, total: int) -> None:
-            if "pass 9" in stage and not killed:
-                killed.append(pid)
-                os.kill(pid, signal.SIGKILL)
-
-        found = cross_validate(data, cells, options, PassRunner(client, progress=kill))
-        assert killed
-        assert found.converged
-        assert _keys_left(client) == []
-    path, other = found.paths[0], alone.paths[0]
-    difference = np.abs(path.objective - other.objective) / other.null_objective
-    assert difference.max() <= 1e-6
-    assert found.cost.n_passes <= 2 * alone.cost.n_passes

@@ -163,11 +163,12 @@ def test_rounds_are_metrics_of_the_parent(data: Path, solver: str) -> None:
 
 
 @pytest.mark.cluster
-def test_a_worker_lost_on_the_way_costs_rounds_but_no_answer() -> None:
-    """Its rows' states are made again from the last coefficients; nothing is left behind."""
+@pytest.mark.parametrize("solver", BY_ROUNDS)
+def test_a_worker_lost_on_the_way_costs_rounds_but_no_answer(solver: str) -> None:
+    """Its states are made again from the last coefficients; nothing is left behind."""
     at = case("logistic", "plain")
     data = dataset(at, range(25, 300, 25), per_group=2)
-    options = PathOptions(loss="logistic", solver="admm", n_alphas=5, alpha_min_ratio=1e-2)
+    options = PathOptions(loss="logistic", solver=solver, n_alphas=5, alpha_min_ratio=1e-2)
     cells = make_cells(KFold(3), data.n_rows)
     alone = cross_validate(data, cells, options, PassRunner(n_threads=1))
     data = dataclasses.replace(data, in_memory=False)

@@ -9,7 +9,6 @@ z and u in the rows; b follows by a `Tie`. Rows that do not train a column have 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -162,15 +161,15 @@ class Batch(ABC):
         """The best points of all columns."""
 
     @abstractmethod
-    def _points(self, k: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+    def _point(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients (n, p) and intercepts (n,) that round k evaluates."""
 
     def _follows(self, k: int) -> bool:
         """Whether round k looks for kinks about the last point that it evaluates."""
         return False
 
-    def _near(self) -> np.ndarray:
-        """Distances (n,) from a kink at which rows are returned."""
+    def _near(self, k: int) -> np.ndarray:
+        """Distances (n,) from a kink at which round k returns rows."""
         return np.zeros(self.active.size)
 
     @property
@@ -190,7 +189,7 @@ class Batch(ABC):
         setting = self._setting
         self._tie.split(self._now, self._before, self.rho)
         coef, intercept = self._tie.sent
-        points = self._points(k) if check else []
+        point = self._point(k) if check else None
         orders = Orders(
             loss=setting.problem.loss,
             frame=setting.frame,
@@ -202,9 +201,9 @@ class Batch(ABC):
             before=self._before,
             rho=self.rho,
             keep=self._keep,
-            points=[(np.ascontiguousarray(coef.T), b0) for coef, b0 in points],
+            point=point and (np.ascontiguousarray(point[0].T), point[1]),
             about=self._follows(k),
-            radius=self._near(),
+            radius=self._near(k),
             title=title,
         )
         self._keep, self._before = np.arange(self.active.size), self.rho.copy()

@@ -145,7 +145,7 @@ def _columns(
     setting = Setting(
         problem, fits, cells, frame, products, n_rows, nulls.objective, rho, options.tol
     )
-    numbers_kept = n_rows if products else n_rows + numbers_of_parts(dataset)
+    numbers_kept = n_rows + (numbers_of_parts(dataset) if products is None else 0)
     batches = _batches(fits, numbers_kept)
     end = most_passes(options)
     coef = np.zeros((*fits.shape[:2], problem.n_features))

@@ -21,8 +21,6 @@ from distreg.data.block import Block
 
 __all__ = ["Factor", "inner", "outer", "widths"]
 
-TILE_ROWS = 2048
-
 
 class Factor:
     """Cholesky factor of ``M + c I``.
@@ -57,13 +55,10 @@ def widths(rows: Sequence[int], n_features: int) -> list[int]:
 
 def inner(frame: Frame, block: Block, rows: np.ndarray, fit_intercept: bool) -> np.ndarray:
     """``A'A`` of some rows, (p + 1, p + 1); the ones are last, or zeros without an intercept."""
-    p = frame.origin.size
-    total = np.zeros((p + 1, p + 1))
-    for start in range(0, rows.size, TILE_ROWS):
-        tile = frame.rows(block, rows[start : start + TILE_ROWS])
-        tile = np.column_stack([tile, np.full(len(tile), float(fit_intercept))])
-        total += tile.T @ tile
-    return total
+    product = frame.products(block, rows)
+    if not fit_intercept:
+        product[-1] = product[:, -1] = 0.0
+    return product
 
 
 def outer(frame: Frame, block: Block, rows: np.ndarray, fit_intercept: bool) -> np.ndarray:

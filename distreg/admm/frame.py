@@ -84,6 +84,15 @@ class Frame:
             out[:, d:] = (block.sparse[chosen].toarray() - self.origin[d:]) / self.scale[d:]
         return out
 
+    def products(self, block: Block, chosen: np.ndarray) -> np.ndarray:
+        """Products (p + 1, p + 1) of all features and 1 of some rows, with one another."""
+        total = np.zeros((self.origin.size + 1, self.origin.size + 1))
+        for start in range(0, chosen.size, TILE_ROWS):
+            tile = self.rows(block, chosen[start : start + TILE_ROWS])
+            tile = np.column_stack([tile, np.ones(len(tile))])
+            total += tile.T @ tile
+        return total
+
 
 @dataclass(frozen=True)
 class Gram:
@@ -134,10 +143,7 @@ def _chunk(rule: Any, frame: Frame, blocks: Iterator[Block]) -> np.ndarray:
     total = np.zeros((p + 1, p + 1))
     for block in blocks:
         chosen = np.flatnonzero(frame.used(block, rule(block.row, block.fold_key)))
-        for start in range(0, chosen.size, TILE_ROWS):
-            tile = frame.rows(block, chosen[start : start + TILE_ROWS])
-            tile = np.column_stack([tile, np.ones(len(tile))])
-            total += tile.T @ tile
+        total += frame.products(block, chosen)
         del block
     return total
 

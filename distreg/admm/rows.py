@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,14 +45,14 @@ class Orders:
         Penalty of the last round, for which the states were made, and of this one.
     keep : (R,) int array
         Places of the columns among those of the last round.
-    points : sequence of ((p, R), (R,)) pairs
-        Where to evaluate the losses. With any, the duals of a loss with a kink are summed, too, and
-        the slopes of a smooth one.
+    point : pair of (p, R), (R,) arrays, or None
+        Where to evaluate the losses; then the duals of a loss with a kink are summed, too, and the
+        slopes of a smooth one.
     about : bool
-        Of a loss with a kink: whether duals and rows near the kink are those of the last point, and
-        not of the state.
+        Of a loss with a kink: whether duals and rows near the kink are those of the point, and not
+        of the state.
     radius : (R,) array
-        Of a loss with a kink: rows whose z is so near to it are returned when points are evaluated.
+        Of a loss with a kink: rows whose z is so near to it are returned when a point is evaluated.
     title : str
         Shown while the round runs.
     """
@@ -67,7 +67,7 @@ class Orders:
     before: np.ndarray
     rho: np.ndarray
     keep: np.ndarray
-    points: Sequence[tuple[np.ndarray, np.ndarray]]
+    point: tuple[np.ndarray, np.ndarray] | None
     about: bool
     radius: np.ndarray
     title: str
@@ -98,13 +98,13 @@ class Part:
     ----------
     products, total : (p, R), (R,) arrays
         What the next coefficients and intercepts follow from: ``z - u`` less the offset, times the
-        features and alone; or those of `consensus.Reply`.
+        features and alone; by consensus sums of the parts' (`local.round_of`).
     sums : (5, R) or (7, R) array
         Those of `splitting.advance`, and by consensus two more.
     duals, kinks : Duals, Kinks
-        Of a loss with a kink, when points were evaluated.
-    points, slopes : tuples of RowSums, Slopes
-        One for each point; slopes of a smooth loss only.
+        Of a loss with a kink, when a point was evaluated.
+    losses, slopes : RowSums, Slopes
+        Of the point; slopes of a smooth loss only.
     """
 
     products: np.ndarray
@@ -112,8 +112,8 @@ class Part:
     sums: np.ndarray
     duals: Duals | None = None
     kinks: Kinks | None = None
-    points: tuple[RowSums, ...] = ()
-    slopes: tuple[Slopes, ...] = ()
+    losses: RowSums | None = None
+    slopes: Slopes | None = None
 
 
 def round_of(orders: Orders, cells: Cells) -> Round[np.ndarray, Part, Part]:
@@ -130,12 +130,12 @@ def joined(left: Part, right: Part) -> Part:
     left.products += right.products
     left.total += right.total
     left.sums += right.sums
-    for sums, more in zip(left.points, right.points, strict=True):
-        sums.add(more)
-    for mine, other in zip(left.slopes, right.slopes, strict=True):
-        mine.residual += other.residual
-        mine.curvature += other.curvature
-        mine.square += other.square
+    if left.losses is not None and right.losses is not None:
+        left.losses.add(right.losses)
+    if left.slopes is not None and right.slopes is not None:
+        left.slopes.residual += right.slopes.residual
+        left.slopes.curvature += right.slopes.curvature
+        left.slopes.square += right.slopes.square
     if left.duals is None or right.duals is None or left.kinks is None or right.kinks is None:
         return left
     left.duals.total += right.duals.total
@@ -196,21 +196,17 @@ def advanced(
     if block.offset is not None:
         e[inside] -= block.offset[inside, None]
     part = Part(_NOTHING, _NOTHING, sums)
-    if orders.points and not loss.smooth:
-        seen = _at_point(orders, block, weight) if orders.about else t
+    if orders.point is None:
+        return t, e, part
+    eta = frame.times(block, *orders.point)
+    if not loss.smooth:
+        seen = t
+        if orders.about:
+            seen = np.empty_like(eta)
+            splitting.begin(*code, eta, block.y, weight, orders.rho, seen)
         part.duals, part.kinks = _duals(orders, block, seen, weight, inside)
-    found = [_evaluated(orders, block, cells, raw, *at) for at in orders.points]
-    part.points = tuple(sums for sums, _ in found)
-    part.slopes = tuple(slopes for _, slopes in found if slopes is not None)
+    part.losses, part.slopes = _evaluated(orders, block, cells, raw, eta)
     return t, e, part
-
-
-def _at_point(orders: Orders, block: Block, weight: np.ndarray) -> np.ndarray:
-    """States (n, R) whose z are the predictors of the last point."""
-    eta = orders.frame.times(block, *orders.points[-1])
-    t, loss = np.empty_like(eta), orders.loss
-    splitting.begin(loss.code, loss.parameter, eta, block.y, weight, orders.rho, t)
-    return t
 
 
 def _duals(
@@ -244,14 +240,12 @@ def _evaluated(
     block: Block,
     cells: np.ndarray,
     weight: np.ndarray,
-    coef: np.ndarray,
-    intercept: np.ndarray,
+    eta: np.ndarray,
 ) -> tuple[RowSums, Slopes | None]:
-    """Losses of all rows at a point of each column, and the slopes of a smooth one."""
+    """Losses of all rows, and the slopes of a smooth one; the predictors (n, R) are overwritten."""
     n_sets, loss = orders.role.shape[1], orders.loss
     bounds = np.searchsorted(orders.sets, np.arange(n_sets + 1)).astype(np.int64)
     sums = RowSums.zeros(orders.sets.size, 1)
-    eta = orders.frame.times(block, coef, intercept)
     bend = np.empty_like(eta if loss.smooth else eta[:0])
     residual_rows(
         loss.code, loss.parameter, 1, eta, block.y, weight, orders.role[cells], bounds, sums, bend

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from distreg.admm.batch import Answers, Batch, Setting
@@ -49,11 +47,11 @@ class Smooth(Batch):
 
     def adapt(self, part: Part, k: int) -> None:
         """Set rho to the curvature at w; where the first step was far too long, not to take it."""
-        if not part.slopes or k > ADAPTED_ROUNDS:
+        if part.slopes is None or k > ADAPTED_ROUNDS:
             return
         weight = self._setting.weight[self._sets[self.active]]
         with np.errstate(over="ignore"):
-            factor = np.sqrt(part.slopes[0].square / weight) / self.rho
+            factor = np.sqrt(part.slopes.square / weight) / self.rho
         factor = np.where(np.isfinite(factor) & (factor > 0.0), factor, 1.0)
         if k == 1:
             far = (factor > LARGEST_CHANGE) | (factor < 1.0 / LARGEST_CHANGE)
@@ -66,8 +64,8 @@ class Smooth(Batch):
         """The evaluated points with the smallest gaps."""
         return self._best
 
-    def _points(self, k: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-        return [(self._w, self._w0)]
+    def _point(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._w, self._w0
 
     def certify(self, part: Part, k: int) -> None:
         """Grade w, keep it where it is better, and leave out what is certified."""
@@ -93,7 +91,9 @@ class Smooth(Batch):
 
     def _values(self, part: Part) -> tuple[Values, np.ndarray]:
         """What the round says of w, and what an intercept without a gradient takes from that."""
-        setting, sums, slopes = self._setting, part.points[0], part.slopes[0]
+        setting, sums, slopes = self._setting, part.losses, part.slopes
+        assert sums is not None
+        assert slopes is not None
         problem, sets, frame = setting.problem, self._sets[self.active], setting.frame
         shift = frame.origin - problem.centre
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -141,11 +140,11 @@ class Kinked(Batch):
 
     def checks(self, k: int) -> bool:
         """Whether round k certifies columns."""
-        return (k >= CHECK_EVERY and k % CHECK_EVERY == 0) or self._follows(k)
+        return k % CHECK_EVERY <= FOLLOWED
 
     def _follows(self, k: int) -> bool:
-        """Whether round k is about the points that were found in the last."""
-        return k > CHECK_EVERY and 0 < k % CHECK_EVERY <= FOLLOWED
+        """Whether round k is about the points that were found in the last, or begun with."""
+        return 0 < k % CHECK_EVERY <= FOLLOWED
 
     def adapt(self, part: Part, k: int) -> None:
         """Bring primal and dual residuals together."""
@@ -165,42 +164,44 @@ class Kinked(Batch):
             found.scores,
         )  # fmt: skip
 
-    def _points(self, k: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-        return [self._candidate] if self._follows(k) else [(self._w, self._w0), self._candidate]
+    def _point(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._candidate if self._follows(k) else (self._w, self._w0)
 
-    def _near(self) -> np.ndarray:
-        return np.asarray(np.where(self._asks, self._radius, -1.0))
+    def _near(self, k: int) -> np.ndarray:
+        return np.where(self._asks(k), self._radius, -1.0)
 
-    @property
-    def _asks(self) -> np.ndarray:
+    def _asks(self, k: int) -> np.ndarray:
         """Which columns' rows near their kink are returned: as many as memory allows, in turn."""
-        p, n = self._w.shape[1], self.active.size
+        p, asks = self._w.shape[1], np.zeros(self.active.size, dtype=bool)
+        if p > MOST_CORNER:
+            return asks
         most = max(KINK_BYTES // (8 * p * int(self._enough.max(initial=1.0))), 1)
-        return np.asarray((np.arange(n) < most) & (p <= MOST_CORNER))
+        turn = (self.active - k // CHECK_EVERY * most) % self._chosen.size
+        asks[np.argsort(turn)[:most]] = True
+        return asks
 
     def certify(self, part: Part, k: int) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
         setting, now = self._setting, self._now
         problem, n = setting.problem, setting.n_rows
-        duals, kinks = part.duals, part.kinks
+        duals, kinks, sums = part.duals, part.kinks, part.losses
         assert duals is not None
         assert kinks is not None
+        assert sums is not None
         sets = self._sets[self.active]
         weight = setting.weight[sets]
-        state, follows = (self._w, self._w0), self._follows(k)
-        points = [self._candidate] if follows else [state, self._candidate]
-        for (coef, b0), sums in zip(points, part.points, strict=True):
-            self.found.offer(self.active, coef, b0, sums.train / weight, now.value(coef), sums)
+        coef, b0 = self._point(k)
+        self.found.offer(self.active, coef, b0, sums.train / weight, now.value(coef), sums)
         rule = problem.fit_intercept
         unit = float(setting.unit[0])
         best = self.found.coef[self.active]
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
         if k % CHECK_EVERY < FOLLOWED:
-            self._improve(duals, kinks, *points[0])
+            self._improve(duals, kinks, coef, b0)
         factor = self._enough[self.active] / np.maximum(kinks.count, 1)
         factor = np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
         radius = np.minimum(self._radius * factor, FARTHEST * setting.unit[sets])
-        self._radius = np.where(self._asks, radius, self._radius)
+        self._radius = np.where(self._asks(k), radius, self._radius)
         done = self.found.gap[self.active] <= setting.tol * setting.unit[sets]
         self._leave_out(done)
 

@@ -120,6 +120,7 @@ def float_matrix(part: Any) -> np.ndarray:
     else:
         order = "F" if array.strides[0] < array.strides[1] else "C"
     try:
+        # NumPy's overloads want the order and the type as literals
         return array.astype(dtype, order=order, copy=False)  # type: ignore[call-overload,no-any-return]
     except (TypeError, ValueError) as error:
         raise DataError(
