@@ -45,12 +45,12 @@ def rho_from(factor: float, *, adapted: bool) -> Iterator[None]:
     crossval._first_rho = lambda problem, nulls: factor * first(problem, nulls)
     if not adapted:
         for kind in (Smooth, Kinked):
-            kind.adapt = lambda self, part, k: None  # type: ignore[method-assign]
+            kind.adapt = lambda self, part, k: None
     try:
         yield
     finally:
         crossval._first_rho = first
-        Smooth.adapt, Kinked.adapt = rules  # type: ignore[method-assign]
+        Smooth.adapt, Kinked.adapt = rules
 
 
 def make_data(loss: str, n: int, p: int) -> tuple[np.ndarray, np.ndarray]:

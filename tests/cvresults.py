@@ -134,4 +134,4 @@ def jaccard(supports: np.ndarray) -> np.ndarray:
 def diabetes_result(**keywords: object) -> CVResult:
     """A result on the diabetes data."""
     x, y = diabetes()
-    return make_result(x, y, NAMES, **keywords)  # type: ignore[arg-type]
+    return make_result(x, y, NAMES, **keywords)

@@ -134,7 +134,7 @@ def glm_summaries(
     loss: str, rule: str = "min", **keywords: object
 ) -> tuple[CVResult, tuple[PenaltySummary, ...]]:
     """A result, and its summaries with the scores of the test rows."""
-    result, x, y = glm_result(loss, **keywords)  # type: ignore[arg-type]
+    result, x, y = glm_result(loss, **keywords)
     summaries = summarise(result, rule)
     if loss == "poisson":
         return result, summaries

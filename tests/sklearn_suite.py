@@ -46,7 +46,7 @@ def pytest_configure(config: object) -> None:
 OUTCOMES: dict[str, bool] = {}
 
 
-def pytest_runtest_logreport(report) -> None:  # type: ignore[no-untyped-def]
+def pytest_runtest_logreport(report) -> None:
     if report.when == "call" or report.outcome != "passed":
         name = report.nodeid.split("::", 1)[1]
         OUTCOMES[name] = OUTCOMES.get(name, True) and report.outcome == "passed"

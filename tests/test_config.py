@@ -143,7 +143,7 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
 )
 def test_settings(tmp_path: Path, setting: str, key: object, value: object) -> None:
     config = load(tmp_path, MINIMAL, setting)
-    assert key(config) == value  # type: ignore[operator]
+    assert key(config) == value
 
 
 TYPOS = {
@@ -316,7 +316,7 @@ def test_bad_settings(tmp_path: Path, setting: str) -> None:
 def test_a_configuration_cannot_change(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL)
     with pytest.raises(ValueError, match="frozen"):
-        config.name = "other"  # type: ignore[misc]
+        config.name = "other"
 
 
 def test_equal_l1_ratios_are_fitted_once() -> None:

@@ -57,7 +57,7 @@ def test_every_option_of_run_is_documented() -> None:
 
     from distreg.cli.app import app
 
-    command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    command = typer.main.get_command(app).commands["run"]
     page = (DOCS / "cli.md").read_text(encoding="utf-8")
     for option in command.params:
         if option.param_type_name == "option" and "--help" not in option.opts:
@@ -71,5 +71,5 @@ def test_every_command_is_documented() -> None:
     from distreg.cli.app import app
 
     page = (DOCS / "cli.md").read_text(encoding="utf-8")
-    for name in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
+    for name in typer.main.get_command(app).commands:
         assert f"distreg {name} " in page

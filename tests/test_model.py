@@ -31,7 +31,7 @@ def array_model(p: int = 4, **keywords: object) -> LinearModel:
         feature_names=tuple(f"x{j}" for j in range(p)),
         alpha=1 / 3,
         l1_ratio=0.5,
-        **keywords,  # type: ignore[arg-type]
+        **keywords,
     )
 
 
@@ -41,8 +41,8 @@ def table_model(missing: str = "error", unknown: str = "ignore") -> LinearModel:
         numeric=("distance", "hour"),
         categorical=("carrier",),
         levels={"carrier": tuple(sorted(levels))},
-        missing=missing,  # type: ignore[arg-type]
-        unknown=unknown,  # type: ignore[arg-type]
+        missing=missing,
+        unknown=unknown,
         fill=(100.0, 12.0) if missing == "mean" else None,
     )
     coef = {"distance": 0.5, "hour": -1.0, "carrier=AA": 10.0, "carrier=UA": 20.0,
@@ -195,7 +195,7 @@ def test_no_rows() -> None:
 
 @pytest.mark.parametrize("make", [array_model, table_model, lambda: table_model("mean")])
 def test_round_trip_keeps_every_bit(make: object, tmp_path: Path) -> None:
-    model = make()  # type: ignore[operator]
+    model = make()
     back = LinearModel.load(model.save(tmp_path / "deep" / "model"))
     assert back.coef.tobytes() == model.coef.tobytes()
     for name in ("intercept", "feature_names", "columns", "loss", "alpha", "l1_ratio", "target"):
@@ -210,7 +210,7 @@ def test_round_trip_of_fill_and_info(tmp_path: Path) -> None:
     model = array_model(2, fill=np.array([1.5, np.pi]), info={"gap": np.nan, "k": (1, np.int64(2))})
     back = LinearModel.load(model.save(tmp_path / "m"))
     assert back.fill is not None
-    assert back.fill.tobytes() == model.fill.tobytes()  # type: ignore[union-attr]
+    assert back.fill.tobytes() == model.fill.tobytes()
     assert back.info == {"gap": None, "k": [1, 2]}
 
 

@@ -50,7 +50,7 @@ def model(loss: str, labels: str = "text", missing: str | None = None) -> Linear
         coef=coef,
         intercept=rng.normal(size=shape) if shape else 0.1 + 0.2,
         feature_names=NAMES,
-        columns=None if missing is None else Columns(numeric=NAMES, missing=missing),  # type: ignore[arg-type]
+        columns=None if missing is None else Columns(numeric=NAMES, missing=missing),
         loss=loss,
         alpha=1 / 3,
         l1_ratio=0.5,

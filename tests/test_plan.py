@@ -59,7 +59,7 @@ def plan_of(sizes: Sizes, resources: Resources, *settings: str) -> tuple[Plan, P
     config = config_of(*settings)
     test = None if config.test is None else TestSplit(config.test.fraction)
     cells = make_cells(ShuffledKFold(config.model.cv.folds), sizes.n_rows, test)
-    return make_plan(config, sizes, cells, resources), config  # type: ignore[arg-type]
+    return make_plan(config, sizes, cells, resources), config
 
 
 LOCAL = Resources(workers=0, threads=2, memory_limit=8 * GB, client_limit=8 * GB, client_threads=2)
@@ -243,7 +243,7 @@ def test_each_proposed_setting_would_do_for_other_losses(
 
 def test_many_features_are_planned_with_a_working_set() -> None:
     plan = glm(Sizes(50_000), "logistic", "model.penalties=l1")
-    assert plan.memory.wide  # type: ignore[attr-defined]
+    assert plan.memory.wide
     # gradients of a batch, and curvature of no more features than the budget allows
     assert plan.state_bytes < 64_000_000 + 1.01 * FEATURE_BYTES
     assert plan.peak_bytes < 5 * GB

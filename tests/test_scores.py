@@ -188,7 +188,7 @@ def with_offset(data: Dataset, offset: np.ndarray) -> Dataset:
 
 
 def split(n: int, kind: str = "random") -> Cells:
-    return make_cells(ShuffledKFold(3), n, TestSplit(0.4, 5, kind))  # type: ignore[arg-type]
+    return make_cells(ShuffledKFold(3), n, TestSplit(0.4, 5, kind))
 
 
 @pytest.mark.parametrize("kind", ["random", "tail"])
