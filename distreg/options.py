@@ -50,7 +50,7 @@ MAX_PASSES = {"gram": 1, "newton": 100, "admm": 1000, "consensus": 1000}
 tens."""
 
 KKT_TOLERANCE = 1e-6
-"""Largest KKT violation of a certified column, over the largest gradient of the null model."""
+"""KKT violation, over the largest gradient of the null model, below which no tol asks for less."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,6 @@ class PathOptions:
         Whether to fit an (unpenalised) intercept.
     tol : float
         Tolerance on dual_gap / null_objective above which an answer counts as not converged.
-    kkt_tolerance : float
-        The same for kkt_violation / null_gradient, for Newton's method.
     approximate : bool
         Only the full data are iterated to these tolerances; the fits of the folds are one Newton
         step away from there. Of no effect on other solvers than Newton's method.
@@ -114,12 +112,19 @@ class PathOptions:
     tol: float = 1e-6
     loss: str = "squared"
     max_passes: int | None = None
-    kkt_tolerance: float = KKT_TOLERANCE
     approximate: bool = False
     loss_parameter: float | None = None
     relax: Sequence[float] = ()
     adaptive: float | None = None
     solver: str = "auto"
+
+    @property
+    def kkt_tolerance(self) -> float:
+        """Tolerance on kkt_violation / null_gradient, for Newton's method: tol or `KKT_TOLERANCE`.
+
+        A gap is of first order in the violation, so that what suffices for one does for the other.
+        """
+        return max(self.tol, KKT_TOLERANCE)
 
     @property
     def gammas(self) -> tuple[float, ...]:

@@ -245,13 +245,12 @@ class StabilitySelection(SelectorMixin, Estimator):
         n_alphas = checks.integer("n_alphas", self.n_alphas, 1)
         if checks.is_count(self.alphas):
             n_alphas = checks.integer("alphas", self.alphas, 1)
-        tol = checks.real("tol", self.tol, 0.0, None, "neither")
+        checks.real("tol", self.tol, 0.0, None, "neither")
         return {
             "l1_ratios": (ratio,),
             "alphas": checks.grid(self.alphas),
             "n_alphas": n_alphas,
             "alpha_min_ratio": last,
-            "kkt_tolerance": tol,
         }
 
     def _loss(self, dataset: Dataset) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from distreg.glm.between import Between
 from distreg.glm.metric import Metric, edges_of, metric_of
 from distreg.glm.problem import Fits, Problem, curvature_bytes, joined_cells
 
-__all__ = ["N_ANCHORS", "ONE_STEP_ANCHORS", "Anchor", "Anchors"]
+__all__ = ["N_ANCHORS", "ONE_STEP_ANCHORS", "Anchor", "Anchors", "Sampled"]
 
 N_ANCHORS = 5
 """Fits of a path at which a pass takes curvature."""
@@ -35,15 +36,26 @@ FEW = 16
 """Columns that are left to the end have anchors each, where a task may hold them."""
 
 
+class Sampled(NamedTuple):
+    """Curvature of a sample, and the weight of its rows."""
+
+    curvature: Curvature
+    cell_weight: np.ndarray
+
+
 @dataclass(frozen=True)
 class Anchor:
-    """Curvature at one fit: training set, path and place on it, and the weight of its rows."""
+    """Curvature at one fit: training set, path and place on it, and the weight of its rows.
+
+    Also the same of a sample of the rows; None where that is what the curvature is of.
+    """
 
     s: int
     path: int
     index: int
     curvature: Curvature
     cell_weight: np.ndarray
+    sampled: Sampled | None = None
 
 
 class Anchors:
@@ -77,7 +89,7 @@ class Anchors:
         self._n_threads, self._n_anchors = n_threads, n_anchors
         self.features = np.arange(problem.n_features)
         self.cell_of = joined_cells(problem, fits.shape[1] * n_anchors)
-        self._metrics: dict[tuple[int, int], Metric] = {}
+        self._metrics: dict[tuple[int, int, bool], Metric] = {}
         self._edges: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._length = np.zeros(fits.shape[1:])
         self._nearby: dict[int, tuple[int, int, float] | None] = {}
@@ -108,8 +120,13 @@ class Anchors:
         n_anchors = self.fits.shape[1] * self._n_anchors
         self.cell_of = joined_cells(self.problem, n_anchors, features.size, FEATURE_BYTES)
 
-    def renew(self, fits: np.ndarray, curvature: Sequence[Curvature]) -> bool:
-        """Take new curvature; what the same training sets had goes.
+    def renew(
+        self,
+        fits: np.ndarray,
+        curvature: Sequence[Curvature],
+        sampled: Sequence[Sampled | None],
+    ) -> bool:
+        """Take new curvature, and that of a sample; what the same training sets had goes.
 
         Returns whether the former curvature was of other features.
         """
@@ -117,8 +134,8 @@ class Anchors:
         if self.held and not np.array_equal(self.held[0].curvature.features, self.features):
             self.held, other = [], True
         new = [
-            Anchor(*self.fits.of(int(fit)), found, self.problem.cell_weight)
-            for fit, found in zip(fits, curvature, strict=True)
+            Anchor(*self.fits.of(int(fit)), found, self.problem.cell_weight, of_sample)
+            for fit, found, of_sample in zip(fits, curvature, sampled, strict=True)
         ]
         renewed = {anchor.s for anchor in new}
         self._before = self.held
@@ -169,12 +186,17 @@ class Anchors:
         found: np.ndarray = np.unique(np.searchsorted(length, marks).clip(0, last - first))
         return first + found
 
-    def prepare(self, fits: np.ndarray) -> None:
-        """Anchors around `fits`, of one training set, and the metrics that they need."""
+    def prepare(self, fits: np.ndarray, sampled: bool = False) -> None:
+        """Anchors around `fits`, of one training set, and the metrics that they need.
+
+        Those of the sample, too, if `sampled`.
+        """
         s = self.fits.of(int(fits[0]))[0]
         self._nearby = {int(fit): self._around(int(fit)) for fit in fits}
-        used = {(i, s) for found in self._nearby.values() if found is not None for i in found[:2]}
-        n_kept = len(self.held) * self.fits.n_sets
+        around = {i for found in self._nearby.values() if found is not None for i in found[:2]}
+        kinds = (False, True) if sampled else (False,)
+        used = {(i, s, kind) for i in around for kind in kinds}
+        n_kept = len(self.held) * self.fits.n_sets * len(kinds)
         width = self.problem.n_classes * self.held[0].curvature.features.size if self.held else 0
         if curvature_bytes(width, n_kept, 1) > METRIC_BYTES:
             self._metrics = {key: self._metrics[key] for key in used & self._metrics.keys()}
@@ -182,25 +204,29 @@ class Anchors:
         with ThreadPoolExecutor(self._n_threads) as pool:
             self._metrics.update(zip(keys, pool.map(self._make, keys), strict=True))
 
-    def _make(self, key: tuple[int, int]) -> Metric:
+    def _make(self, key: tuple[int, int, bool]) -> Metric:
         anchor, training = self.held[key[0]], self.problem.sets[key[1]]
-        return metric_of(anchor.curvature, training, anchor.cell_weight, self.problem.n_classes)
+        found: Anchor | Sampled = anchor
+        if key[2] and anchor.sampled is not None:
+            found = anchor.sampled
+        return metric_of(found.curvature, training, found.cell_weight, self.problem.n_classes)
 
     def is_at(self, fit: int) -> bool:
         """Whether curvature was taken at this fit."""
         return self.fits.of(fit) in {(a.s, a.path, a.index) for a in self.held}
 
-    def between(self, fit: int) -> Between | None:
+    def between(self, fit: int, sampled: bool = False) -> Between | None:
         """Curvature for a fit, interpolated between the nearest anchors of its path.
 
-        None where nothing is known. The fit is `prepare`d.
+        That of the sample if `sampled`. None where nothing is known. The fit is `prepare`d.
         """
         around = self._nearby[fit]
         if around is None:
             return None
         left, right, share = around
         s = self.fits.of(fit)[0]
-        return Between(self._metrics[left, s], self._metrics[right, s], share)
+        of = self._metrics
+        return Between(of[left, s, sampled], of[right, s, sampled], share)
 
     def edges(self, fit: int) -> tuple[np.ndarray, np.ndarray] | None:
         """What the curvature for a fit says of its intercepts: corner (C, C) and cross (C, P)."""

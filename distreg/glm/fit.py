@@ -20,6 +20,7 @@ from distreg.glm.pace import Tolerance
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.relaxed import Relaxed, relaxed_columns
 from distreg.glm.start import MANY_SETS, begin, fitted_nulls, start, start_batches
+from distreg.glm.surrogate import Surrogate
 from distreg.glm.working import check_unpenalised, is_wide
 from distreg.losses import Loss
 from distreg.options import PathOptions, as_grids, most_passes
@@ -270,7 +271,8 @@ def _solve(
         follower.start(np.arange(fits.size // fits.n_sets))
         follower.advance_full(tolerance, max(n_passes, 1))
         return columns, follower.anchors, True
-    driver = Lockstep(columns, where.by_pass, nulls, n_threads)
+    surrogate = Surrogate.of(problem, sample, n_threads)
+    driver = Lockstep(columns, where.by_pass, nulls, n_threads, surrogate=surrogate)
     driver.anchors.held = anchors
     solved = sample.whole and fits.n_sets <= MANY_SETS
     _advance(driver, columns, solved, tolerance, n_passes)

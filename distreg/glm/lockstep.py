@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from distreg import penalties
 from distreg.evaluation import Evaluate, Evaluation
-from distreg.glm.anchors import N_ANCHORS, Anchors
+from distreg.glm.anchors import N_ANCHORS, Anchors, Sampled
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels, null_curvature
 from distreg.glm.pace import Tolerance, slow_sets
 from distreg.glm.secant import Pair, Secants
-from distreg.glm.step import LONGEST_STEP, Point, farthest_of, step_of
+from distreg.glm.step import LONGEST_STEP, Point, Step, farthest_of, step_of
+from distreg.glm.surrogate import Surrogate
 
 __all__ = ["Lockstep"]
 
@@ -46,6 +48,8 @@ class Lockstep:
         For the computations between passes.
     n_anchors : int
         Fits of a path at which curvature is taken at once.
+    surrogate : Surrogate, optional
+        Corrects the steps.
 
     Attributes
     ----------
@@ -60,11 +64,12 @@ class Lockstep:
         nulls: NullModels,
         n_threads: int,
         n_anchors: int = N_ANCHORS,
+        surrogate: Surrogate | None = None,
     ) -> None:
         self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
         self._evaluate, self._nulls = evaluate, nulls
         self._unit, self._null = nulls.unit, nulls.objective
-        self._n_threads = n_threads
+        self._n_threads, self._surrogate = n_threads, surrogate
         self.anchors = Anchors(self.problem, self.fits, n_threads, n_anchors)
         n = columns.fits.size
         self._trial = columns.coef.copy()
@@ -165,41 +170,99 @@ class Lockstep:
             strengths = self.fits.strengths(self.problem, own)
             with ThreadPoolExecutor(self._n_threads) as pool:
                 list(pool.map(self._step, own.tolist(), *strengths))
+        if self._surrogate is not None:
+            self._correct(self._surrogate, fits)
 
     def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
-        columns, at = self.columns, self.anchors.columns
-        model = self.anchors.between(fit)
-        found = None
-        if model is not None:
-            s = int(self._sets[fit])
-            summary, box = self.problem.sets[s].summary, self.problem.box(s)
-            bend = None if columns.bend is None else columns.bend[fit]
-            real = self.problem.loss.target == "real"
-            point = Point(
-                coef=columns.coef[fit, at],
-                grad=columns.grad[fit, at],
-                grad_intercept=columns.grad_intercept[fit],
-                lasso=lasso[at],
-                ridge=ridge[at],
-                usable=np.tile(summary.usable, self.problem.n_classes)[at],
-                box=None if box is None else box.only(at),
-                bend=None if bend is None else bend[at],
-                farthest=None if bend is None or real else farthest_of(summary, bend)[at],
-            )
-            damping, intercept = float(self._damping[fit]), self.problem.fit_intercept
-            # without an exponential or a margin there is no length beyond which the model is wrong
-            longest = np.inf if real else LONGEST_STEP
-            # where the curvature is its own, that of a former move is none the better
-            pairs = [] if self.anchors.is_at(fit) else self._secants.of(fit)
-            inexact = self._inexact(fit)
-            found = step_of(model, point, pairs, self._size, damping, intercept, inexact, longest)
+        columns = self.columns
         self._trial[fit] = columns.coef[fit]
         self._trial_intercept[fit] = columns.intercept[fit]
         self._promised[fit] = 0.0
+        found = self._step_from(fit, columns.grad[fit], columns.grad_intercept[fit], lasso, ridge)
+        if found is not None:
+            self._promised[fit] = found.promised
+
+    def _step_from(
+        self,
+        fit: int,
+        grad: np.ndarray,
+        grad_intercept: np.ndarray,
+        lasso: np.ndarray,
+        ridge: np.ndarray,
+    ) -> Step | None:
+        """Move a fit's trial point, where the loss has these negative gradients."""
+        columns, at = self.columns, self.anchors.columns
+        model = self.anchors.between(fit)
+        if model is None:
+            return None
+        s = int(self._sets[fit])
+        summary, box = self.problem.sets[s].summary, self.problem.box(s)
+        bend = None if columns.bend is None else columns.bend[fit]
+        real = self.problem.loss.target == "real"
+        point = Point(
+            coef=self._trial[fit, at],
+            grad=grad[at],
+            grad_intercept=grad_intercept,
+            lasso=lasso[at],
+            ridge=ridge[at],
+            usable=np.tile(summary.usable, self.problem.n_classes)[at],
+            box=None if box is None else box.only(at),
+            bend=None if bend is None else bend[at],
+            farthest=None if bend is None or real else farthest_of(summary, bend)[at],
+        )
+        damping, intercept = float(self._damping[fit]), self.problem.fit_intercept
+        # without an exponential or a margin there is no length beyond which the model is wrong
+        longest = np.inf if real else LONGEST_STEP
+        # where the curvature is its own, that of a former move is none the better
+        pairs = [] if self.anchors.is_at(fit) else self._secants.of(fit)
+        inexact = self._inexact(fit)
+        found = step_of(model, point, pairs, self._size, damping, intercept, inexact, longest)
         if found is not None:
             self._trial[fit, at] = found.coef
             self._trial_intercept[fit] += found.intercept_move
-            self._promised[fit] = found.promised
+        return found
+
+    def _correct(self, surrogate: Surrogate, fits: np.ndarray) -> None:
+        """Step again from the trial points, by what the sample says of the gradients there."""
+        columns = self.columns
+        fits = fits[(self._promised[fits] < 0.0) & (self._damping[fits] == 1.0)]
+        if fits.size == 0:
+            return
+        sets = self._sets[fits]
+        here, there = (
+            surrogate.values(sets, coef[fits], intercept[fits])
+            for coef, intercept in (
+                (columns.coef, columns.intercept),
+                (self._trial, self._trial_intercept),
+            )
+        )
+        grad = columns.grad[fits] - (here.grad - there.grad)
+        change = here.grad_intercept - there.grad_intercept
+        grad_intercept = columns.grad_intercept[fits] - change
+        known = np.isfinite(grad).all(axis=1) & np.isfinite(grad_intercept).all(axis=1)
+
+        def step(i: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
+            fit = int(fits[i])
+            model, sampled = (self.anchors.between(fit, of_sample) for of_sample in (False, True))
+            if model is None or sampled is None:
+                return
+            move = (
+                self._trial_intercept[fit] - columns.intercept[fit],
+                self._trial[fit] - columns.coef[fit],
+            )
+            for sign, of in ((-1.0, model), (1.0, sampled)):
+                change_intercept, change = of.change_of(*move)
+                grad_intercept[i] += sign * change_intercept
+                grad[i] += sign * change
+            self._step_from(fit, grad[i], grad_intercept[i], lasso, ridge)
+
+        for s in np.unique(sets):
+            own = np.flatnonzero((sets == s) & known)
+            if own.size:
+                self.anchors.prepare(fits[own], sampled=True)
+                strengths = self.fits.strengths(self.problem, fits[own])
+                with ThreadPoolExecutor(self._n_threads) as pool:
+                    list(pool.map(step, own.tolist(), *strengths))
 
     def _inexact(self, fit: int) -> float:
         """Share of a fit's violation that its step may leave."""
@@ -222,9 +285,21 @@ class Lockstep:
         )
         found = self._evaluate(request)
         self._asked = anchors
-        if anchors.size and self.anchors.renew(anchors, found.curvature):
+        if anchors.size and self.anchors.renew(anchors, found.curvature, self._sampled(anchors)):
             self._secants = Secants()
         return found
+
+    def _sampled(self, anchors: np.ndarray) -> Sequence[Sampled | None]:
+        """Curvature of the sample at the trial points of the anchors."""
+        if self._surrogate is None:
+            return [None] * anchors.size
+        return self._surrogate.curvature(
+            self._sets[anchors],
+            self._trial[anchors],
+            self._trial_intercept[anchors],
+            self.anchors.features,
+            self.anchors.cell_of,
+        )
 
     def _take(
         self, fits: np.ndarray, values: Values, tolerance: Tolerance, single: bool = False

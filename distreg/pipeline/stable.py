@@ -60,7 +60,6 @@ def select_stable(
             n_alphas=N_ALPHAS,
             alpha_min_ratio=LAST_ALPHA,
             tol=TOLERANCE,
-            kkt_tolerance=TOLERANCE,
             approximate=False,
             relax=(),
             max_passes=before + (most_passes(options)),
