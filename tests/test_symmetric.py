@@ -10,9 +10,10 @@ import pytest
 from distreg.glm.between import Between
 from distreg.glm.metric import Metric
 from distreg.kernels.symmetric import (
+    ROUNDING,
     add_low_rank,
     block_between,
-    product_between,
+    product_of,
     profiled,
     with_unit_diagonal,
 )
@@ -32,11 +33,15 @@ def test_between_two_matrices(share: float, chosen: np.ndarray) -> None:
     left, right = grams()
     whole = (1.0 - share) * left + share * right
     np.testing.assert_allclose(
-        block_between(left, right, share, chosen), whole[np.ix_(chosen, chosen)], rtol=1e-13
+        block_between((left, right, share), chosen), whole[np.ix_(chosen, chosen)], rtol=1e-13
     )
     move = np.zeros(P)
     move[chosen] = np.random.default_rng(1).standard_normal(chosen.size)
-    np.testing.assert_allclose(product_between(left, right, share, move), whole @ move, atol=1e-12)
+    low = np.random.default_rng(4).standard_normal((2, 3, P))
+    for rank in (0, 3):
+        found = product_of((left, right, share), low[:, :rank].copy(), move)
+        expected = (whole + low[0, :rank].T @ low[1, :rank]) @ move
+        np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 4])
@@ -46,6 +51,8 @@ def test_low_rank(rank: int, chosen: np.ndarray) -> None:
     left, right = rng.standard_normal((2, rank, P))
     matrix = rng.standard_normal((chosen.size, chosen.size))
     expected = matrix + left[:, chosen].T @ right[:, chosen]
+    if rank:
+        expected += ROUNDING * np.diag(np.diagonal(expected))
     add_low_rank(matrix, left, right, chosen)
     np.testing.assert_allclose(matrix, expected, atol=1e-13)
 

@@ -136,8 +136,8 @@ solver : {{"auto", "newton", "admm", "consensus"}}
     part of them keeps its own factor. Both not for more than two classes.
 tol : float
     Tolerance on the dual gap, relative to the objective of the model without features. With
-    "newton" an answer also needs a KKT violation of at most tol (or 1e-6, if tol is smaller) of that
-    model's largest gradient.
+    "newton" an answer also needs a KKT violation of at most tol (or 1e-6, if that is larger) of
+    that model's largest gradient.
 max_passes : int, optional
     Most passes over the data; default 100, with "admm" and "consensus" 1000.
 {VERBOSE}""",

@@ -8,12 +8,20 @@ minimum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import linalg
 
 from distreg.glm.metric import Metric
 from distreg.glm.secant import Pair
-from distreg.kernels.symmetric import add_low_rank, block_between, product_between
+from distreg.kernels.symmetric import (
+    LEAST,
+    add_low_rank,
+    block_between,
+    corrected,
+    product_of,
+)
 
 __all__ = ["Between"]
 
@@ -26,14 +34,8 @@ UNBENT = 0.2
 DEPENDENT = 0.05
 """Eigenvalue of the correlations of rare features below which they have rows in common."""
 
-LEAST = 1e-3
-"""Smallest ratio of two curvatures that is believed, or of their inverses."""
-
 MOST = 400
 """Features that are corrected for together."""
-
-ROUNDING = 1e-9
-"""Share of the curvature that is added to the diagonal: corrections cancel most of it."""
 
 
 class Between:
@@ -50,19 +52,22 @@ class Between:
     ----------
     corner : (C, C) array
     cross : (C, P) array
+    grams : pair of (P, P) arrays and a float
+        Of the two anchors, and `share`.
+    low : (2, r, P) array
+        The corrections are ``low[0]' low[1]``.
     """
 
     def __init__(self, left: Metric, right: Metric, share: float) -> None:
         # at an anchor the other one, which may have overflowed, has no part
         left, right = (left if share < 1.0 else right), (right if share > 0.0 else left)
         keep = 1.0 - share
-        self._grams, self._share = (left.gram, right.gram), share
+        self.grams = left.gram, right.gram, share
         with np.errstate(invalid="ignore"):  # 0 times infinity: not bounded
             self._diagonal = keep * np.diagonal(left.gram) + share * np.diagonal(right.gram)
             self.corner = keep * left.corner + share * right.corner
             self.cross = keep * left.cross + share * right.cross
-        # the correction is left' right
-        self._left, self._right = np.empty((2, 0, self.cross.shape[1]))
+        self.low = np.empty((2, 0, self.cross.shape[1]))
 
     @property
     def is_bounded(self) -> bool:
@@ -107,53 +112,42 @@ class Between:
         half = (vector / value[kept]) @ (vector.T @ side)
         self._add(half, change @ half)
 
-    def correct(self, pair: Pair) -> None:
-        """Correct for what a move has shown (`secant`)."""
-        foreseen_intercept, foreseen = self.change_of(pair.intercept, pair.coef)
-        size = float(pair.coef @ foreseen + pair.intercept @ foreseen_intercept)
-        found, noise = pair.curvature, ROUNDING * float(self._diagonal @ pair.coef**2)
-        if not (size > noise and LEAST * size < found < size / LEAST):
-            return
-        both = np.array(
-            [
-                np.append(foreseen_intercept, foreseen) / np.sqrt(size),
-                np.append(pair.change_intercept, pair.change) / np.sqrt(found),
-            ]
-        )
-        self._add(both, both * np.array([[-1.0], [1.0]]))
+    def correct(self, pairs: Sequence[Pair]) -> None:
+        """Correct for what moves have shown (`secant`)."""
+        if pairs:
+            moves, changes = (
+                np.array([getattr(pair, name) for pair in pairs]) for name in ("move", "change")
+            )
+            self.corner, self.cross, self.low = corrected(
+                self.grams, self._diagonal, self.corner, self.cross, self.low, moves, changes
+            )
 
     def block(self, chosen: np.ndarray) -> np.ndarray:
         """Curvature of some coefficients."""
-        block = np.asarray(block_between(*self._grams, self._share, chosen))
-        if len(self._left):
-            add_low_rank(block, self._left, self._right, chosen)
-            block[np.diag_indices_from(block)] *= 1.0 + ROUNDING
+        block = np.asarray(block_between(self.grams, chosen))
+        add_low_rank(block, self.low[0], self.low[1], chosen)
         return block
 
     def product(self, move: np.ndarray) -> np.ndarray:
         """Curvature times a move of the coefficients."""
-        product = np.asarray(product_between(*self._grams, self._share, move))
-        if len(self._left):
-            product = product + (self._right @ move) @ self._left
-        return product
+        return np.asarray(product_of(self.grams, self.low, move))
 
-    def change_of(
-        self, intercept_move: np.ndarray, move: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Change of the loss's gradient in the intercepts (C,) and coefficients (P,)."""
-        return (
-            self.corner @ intercept_move + self.cross @ move,
-            self.product(move) + intercept_move @ self.cross,
-        )
+    def change_of(self, move: np.ndarray) -> np.ndarray:
+        """Change (C + P,) of the loss's gradient by a move of intercepts and coefficients."""
+        first, rest = move[: len(self.corner)], move[len(self.corner) :]
+        change = np.empty(move.size)
+        change[: first.size] = self.corner @ first + self.cross @ rest
+        change[first.size :] = self.product(rest) + first @ self.cross
+        return change
 
     def _rows(self, chosen: np.ndarray) -> np.ndarray:
-        left, right = self._grams
-        return np.asarray((1.0 - self._share) * left[chosen] + self._share * right[chosen])
+        left, right, share = self.grams
+        return np.asarray((1.0 - share) * left[chosen] + share * right[chosen])
 
     def _add(self, left: np.ndarray, right: np.ndarray) -> None:
         """Add ``left' right``, (k, C + P) each."""
         n_classes = self.corner.shape[0]
         self.corner = self.corner + left[:, :n_classes].T @ right[:, :n_classes]
         self.cross = self.cross + left[:, :n_classes].T @ right[:, n_classes:]
-        self._left = np.vstack([self._left, left[:, n_classes:]])
-        self._right = np.vstack([self._right, right[:, n_classes:]])
+        both = np.array([left[:, n_classes:], right[:, n_classes:]])
+        self.low = np.concatenate([self.low, both], axis=1)

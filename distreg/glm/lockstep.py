@@ -16,7 +16,7 @@ from distreg.glm.null import NullModels, null_curvature
 from distreg.glm.pace import Tolerance, slow_sets
 from distreg.glm.secant import Pair, Secants
 from distreg.glm.step import LONGEST_STEP, Point, Step, farthest_of, step_of
-from distreg.glm.surrogate import Surrogate
+from distreg.glm.surrogate import Surrogate, change_of
 
 __all__ = ["Lockstep"]
 
@@ -225,44 +225,41 @@ class Lockstep:
     def _correct(self, surrogate: Surrogate, fits: np.ndarray) -> None:
         """Step again from the trial points, by what the sample says of the gradients there."""
         columns = self.columns
-        fits = fits[(self._promised[fits] < 0.0) & (self._damping[fits] == 1.0)]
+        moves = (self._promised[fits] < 0.0) & (self._damping[fits] == 1.0)
+        # who has just taken a neighbour's place is far from its own, and knows no move
+        fits = fits[moves & np.isfinite(columns.violation[fits])]
         if fits.size == 0:
             return
         sets = self._sets[fits]
         here, there = (
-            surrogate.values(sets, coef[fits], intercept[fits])
+            surrogate.gradients(sets, coef[fits], intercept[fits])
             for coef, intercept in (
                 (columns.coef, columns.intercept),
                 (self._trial, self._trial_intercept),
             )
         )
-        grad = columns.grad[fits] - (here.grad - there.grad)
-        change = here.grad_intercept - there.grad_intercept
-        grad_intercept = columns.grad_intercept[fits] - change
-        known = np.isfinite(grad).all(axis=1) & np.isfinite(grad_intercept).all(axis=1)
 
         def step(i: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
-            fit = int(fits[i])
+            fit, n_classes = int(fits[i]), self.problem.n_classes
             model, sampled = (self.anchors.between(fit, of_sample) for of_sample in (False, True))
             if model is None or sampled is None:
                 return
-            move = (
-                self._trial_intercept[fit] - columns.intercept[fit],
-                self._trial[fit] - columns.coef[fit],
-            )
-            for sign, of in ((-1.0, model), (1.0, sampled)):
-                change_intercept, change = of.change_of(*move)
-                grad_intercept[i] += sign * change_intercept
-                grad[i] += sign * change
-            self._step_from(fit, grad[i], grad_intercept[i], lasso, ridge)
+            point = np.r_[columns.intercept[fit], columns.coef[fit]]
+            pairs = surrogate.pairs(fit, self._secants.of(fit), point, here[i])
+            move = np.r_[self._trial_intercept[fit], self._trial[fit]] - point
+            own = self.anchors.is_at(fit)
+            change = change_of(model, sampled, pairs, own, move, here[i] - there[i])
+            grad = columns.grad[fit] - change[n_classes:]
+            grad_intercept = columns.grad_intercept[fit] - change[:n_classes]
+            self._step_from(fit, grad, grad_intercept, lasso, ridge)
 
-        for s in np.unique(sets):
-            own = np.flatnonzero((sets == s) & known)
-            if own.size:
-                self.anchors.prepare(fits[own], sampled=True)
-                strengths = self.fits.strengths(self.problem, fits[own])
-                with ThreadPoolExecutor(self._n_threads) as pool:
-                    list(pool.map(step, own.tolist(), *strengths))
+        known = np.isfinite(here).all(axis=1) & np.isfinite(there).all(axis=1)
+        for s in np.unique(sets[known]):
+            chosen = np.flatnonzero((sets == s) & known)
+            self.anchors.prepare(fits[chosen], sampled=True)
+            strengths = self.fits.strengths(self.problem, fits[chosen])
+            with ThreadPoolExecutor(self._n_threads) as pool:
+                list(pool.map(step, chosen.tolist(), *strengths))
 
     def _inexact(self, fit: int) -> float:
         """Share of a fit's violation that its step may leave."""
@@ -353,12 +350,10 @@ class Lockstep:
             move = self._trial[fit] - columns.coef[fit]
             if np.count_nonzero(move) > np.count_nonzero(move[at]):
                 continue  # made with another working set
-            pair = Pair(
-                self._trial_intercept[fit] - columns.intercept[fit],
-                move[at],
-                columns.grad_intercept[fit] - values.grad_intercept[i],
-                columns.grad[fit, at] - values.grad[i, at],
-            )
+            intercept = self._trial_intercept[fit] - columns.intercept[fit]
+            change = columns.grad[fit, at] - values.grad[i, at]
+            change_intercept = columns.grad_intercept[fit] - values.grad_intercept[i]
+            pair = Pair(np.r_[intercept, move[at]], np.r_[change_intercept, change])
             self._secants.learn(fit, pair)
 
     def _adopt(self, fits: np.ndarray) -> None:

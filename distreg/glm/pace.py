@@ -58,7 +58,8 @@ def slow_sets(
     tolerance : Tolerance
     """
     sets, n_sets = np.unravel_index(fits, columns.fits.shape)[0], columns.fits.n_sets
-    kept = ~columns.done[fits] & np.isfinite(before)
+    # where a column has moved to a neighbour's place its violation is infinite: twice is no progress
+    kept = ~columns.done[fits]
     left, s = fits[kept], sets[kept]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         rate = np.log(columns.violation[left] / before[kept])

@@ -135,8 +135,9 @@ class Fits:
 
     def of(self, fit: int) -> tuple[int, int, int]:
         """Training set, path and place on it of a fit."""
-        s, path, index = np.unravel_index(fit, self.shape)
-        return int(s), int(path), int(index)
+        _, n_paths, n_alphas = self.shape
+        rest, index = divmod(int(fit), n_alphas)
+        return *divmod(rest, n_paths), index
 
     def strengths(self, problem: Problem, fits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights of ``|b|`` and of ``b^2 / 2`` for some fits, each (n, C p)."""

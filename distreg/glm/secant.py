@@ -29,15 +29,13 @@ MOST_PAIRS = 3
 class Pair:
     """A move of C intercepts and P coefficients, and the change (y) of the loss's gradient."""
 
-    intercept: np.ndarray
-    coef: np.ndarray
-    change_intercept: np.ndarray
+    move: np.ndarray
     change: np.ndarray
 
     @property
     def curvature(self) -> float:
         """``y'd``."""
-        return float(self.coef @ self.change + self.intercept @ self.change_intercept)
+        return float(self.move @ self.change)
 
 
 class Secants:

@@ -11,9 +11,8 @@ from distreg import penalties
 from distreg.glm.between import Between
 from distreg.glm.metric import follow_of
 from distreg.glm.secant import Pair
-from distreg.kernels.symmetric import profiled
 from distreg.penalties import Box
-from distreg.solvers.newton import newton_step
+from distreg.solvers.newton import LIKELY, newton_minimum
 from distreg.summary import TrainingSummary
 
 __all__ = ["LONGEST_STEP", "Point", "Step", "farthest_of", "step_of"]
@@ -32,18 +31,8 @@ EQUAL = 1.5
 """Largest value of a rare feature over its mean square by its mean, which is that of its rows where
 they have the same: nothing is known of the size of others."""
 
-LIKELY = 0.9
-"""Share of its L1 weight beyond which the gradient of a feature at 0 says that it may become
-active."""
-
 ROUNDING = 1e-11
 """Excess of a gradient, beside the largest one, that is rounding."""
-
-CANCELLED = 1e-12
-"""Share of the diagonal that is rounding when the intercepts' part has been subtracted."""
-
-MOST = 0.7
-"""Share of the features that are as well solved for together."""
 
 
 @dataclass(frozen=True)
@@ -124,32 +113,30 @@ def step_of(
     if point.bend is not None:
         active = (point.coef != 0.0) | point.may_enter(point.grad, LIKELY)
         model.bend(point.bend, active)
-    for pair in pairs:
-        model.correct(pair)
-    follow = own = None
-    grad = point.grad
+    model.correct(pairs)
+    n_classes = model.corner.shape[0]
+    grad, cross = point.grad, model.cross[:0]
+    follow, own = cross, np.zeros(n_classes)
     if fit_intercept:
-        follow = follow_of(model.corner, model.cross)
+        cross, follow = model.cross, follow_of(model.corner, model.cross)
         own = follow_of(model.corner, point.grad_intercept)
         grad = grad - model.cross.T @ own
     lift = (damping - 1.0) * LEVENBERG * size
-    new = _minimum(model, point, grad, follow, (damping, lift, size), inexact)
+    new = _minimum(model, point, grad, cross, follow, (damping, lift, size), inexact)
     if point.farthest is not None:
         new = np.clip(new, point.coef - point.farthest, point.coef + point.farthest)
-    move, intercept_move = new - point.coef, np.zeros(model.corner.shape[0])
-    if own is not None and follow is not None:
-        intercept_move = own / damping - follow @ move
-    change_intercept, change = model.change_of(intercept_move, move)
-    square = float(move @ change + intercept_move @ change_intercept)
-    share = _shorten(model, square, longest)
+    move = np.zeros(n_classes + new.size)
+    move[n_classes:] = new - point.coef
+    if fit_intercept:
+        move[:n_classes] = own / damping - follow @ move[n_classes:]
+    share = _shorten(model, move, longest)
     lasso, ridge = point.lasso, point.ridge
-    promised = -(point.grad @ move) - point.grad_intercept @ intercept_move
-    promised += np.sum(
-        lasso * (np.abs(new) - np.abs(point.coef)) + 0.5 * ridge * (new**2 - point.coef**2)
-    )
+    promised = -(point.grad @ move[n_classes:]) - point.grad_intercept @ move[:n_classes]
+    promised += lasso @ (np.abs(new) - np.abs(point.coef))
+    promised += 0.5 * (ridge @ (new**2 - point.coef**2))
     return Step(
-        coef=point.coef + share * move if share < 1.0 else new,
-        intercept_move=share * intercept_move,
+        coef=point.coef + share * move[n_classes:] if share < 1.0 else new,
+        intercept_move=share * move[:n_classes],
         promised=share * min(float(promised), 0.0),
     )
 
@@ -174,53 +161,34 @@ def _minimum(
     model: Between,
     point: Point,
     grad: np.ndarray,
-    follow: np.ndarray | None,
+    cross: np.ndarray,
+    follow: np.ndarray,
     sizes: tuple[float, float, float],
     inexact: float,
 ) -> np.ndarray:
-    """Coefficients (P,): solved for those that are active or likely to be, then all are checked.
+    """Coefficients (P,), with the intercepts at their optimum.
 
-    The curvature is that with the intercepts at their optimum, times the damping, plus the lift:
-    rows that the model leaves out of the curvature may count again after the step.
+    The curvature is multiplied by the damping, and lifted: rows that the model leaves out of it may
+    count again after the step.
     """
     damping, lift, size = sizes
-    coef, now = point.coef.copy(), grad
     slack = ROUNDING * float(np.abs(grad).max(initial=0.0))
     # the model holds nearby: its exact minimum is not worth having
-    violation = penalties.distance(coef, grad, point.lasso, point.ridge, point.box)[point.usable]
-    slack = max(slack, inexact * float(violation.max(initial=0.0)))
-    inside = (coef != 0.0) | point.may_enter(grad, LIKELY)
-    cross = model.cross if follow is not None else model.cross[:0]
-    follows = cross if follow is None else follow
-    while True:
-        if inside.mean() > MOST:
-            inside[:] = True
-        chosen = np.flatnonzero(inside)
-        hessian = model.block(chosen)
-        profiled(hessian, cross, follows, chosen, CANCELLED, damping, lift)
-        box = None if point.box is None else point.box.only(chosen)
-        coef[chosen] = newton_step(
-            hessian, now[chosen], coef[chosen], point.lasso[chosen], point.ridge[chosen],
-            point.usable[chosen], size, slack, box,
-        )  # fmt: skip
-        if chosen.size == coef.size:
-            return coef
-        move = coef - point.coef
-        product = model.product(move)
-        if follow is not None:
-            product = product - model.cross.T @ (follow @ move)
-        now = grad - (damping * product + lift * move)
-        late = ~inside & point.may_enter(now, 1.0, slack)
-        if not late.any():
-            return coef
-        inside |= late | point.may_enter(now, LIKELY)
+    violation = penalties.distance(point.coef, grad, point.lasso, point.ridge, point.box)
+    slack = max(slack, inexact * float((violation * point.usable).max(initial=0.0)))
+    box = np.empty((2, 0)) if point.box is None else np.array([point.box.lower, point.box.upper])
+    new = newton_minimum(
+        model.grams, model.low, cross, follow, point.coef, grad, point.lasso, point.ridge,
+        point.usable, box, (size, slack, damping, lift),
+    )  # fmt: skip
+    return np.asarray(new)
 
 
-def _shorten(model: Between, square: float, longest: float) -> float:
+def _shorten(model: Between, move: np.ndarray, longest: float) -> float:
     """Share of a step after which the linear predictor has moved by `longest`, at most 1."""
     if not np.isfinite(longest):
         return 1.0
-    total = float(np.trace(model.corner))
+    square, total = float(move @ model.change_of(move)), float(np.trace(model.corner))
     if not (square > 0.0 and total > 0.0):
         return 1.0
     return float(min(1.0, longest / np.sqrt(square / total)))

@@ -15,30 +15,38 @@ Lee, Sun, Saunders: Proximal Newton-type methods for minimizing composite functi
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
-from distreg.kernels.symmetric import with_unit_diagonal
-from distreg.penalties import Box
+from distreg.kernels.symmetric import (
+    add_low_rank,
+    block_between,
+    product_of,
+    profiled,
+    with_unit_diagonal,
+)
+from distreg.penalties import AT_BOUND
 from distreg.solvers.boxed import descend_boxed
 from distreg.solvers.descent import descend_from
 
-__all__ = ["newton_step"]
+__all__ = ["newton_minimum", "newton_step"]
 
 FLOOR = 1e-12
 """Smallest curvature of a feature beside the largest, or the null model's: a saturated model has
 next to none."""
 
+LIKELY = 0.9
+"""Share of its L1 weight beyond which the gradient of a feature at 0 says that it may become
+active."""
 
-def newton_step(
-    hessian: np.ndarray,
-    grad: np.ndarray,
-    coef: np.ndarray,
-    lasso: np.ndarray,
-    ridge: np.ndarray,
-    usable: np.ndarray,
-    size: float,
-    slack: float = 0.0,
-    box: Box | None = None,
-) -> np.ndarray:
+MOST = 0.7
+"""Share of the features that are as well solved for together."""
+
+CANCELLED = 1e-12
+"""Share of the diagonal that is rounding when the intercepts' part has been subtracted."""
+
+
+@njit(cache=True, nogil=True)
+def newton_step(hessian, grad, coef, lasso, ridge, usable, box, size, slack):
     """Return the minimum of the quadratic model, (p,); features that are not usable stay 0.
 
     Parameters
@@ -51,28 +59,113 @@ def newton_step(
         Where the model was made.
     lasso, ridge : (p,) arrays
     usable : (p,) bool array
+    box : (2, p) array, or (2, 0)
+        Lower and upper bounds.
     size : float
         What a curvature is to be compared with: rounding errors are a tiny part of it.
     slack : float
         Violation of the optimum's conditions that may be left.
-    box : Box, optional
-        Bounds.
     """
-    # profiling the intercepts leaves rounding errors of either sign where there is no curvature
-    diagonal = np.maximum(np.diagonal(hessian), 0.0)
-    floor = FLOOR * max(float(diagonal.max(initial=0.0)), size)
-    lift = np.where(diagonal < floor, floor, 0.0)
-    root = np.sqrt(diagonal + lift)
+    p = coef.shape[0]
+    root, start, target = np.empty(p), np.zeros(p), np.zeros(p)
+    largest = size
+    for i in range(p):
+        # profiling the intercepts leaves rounding errors of either sign where there is no curvature
+        root[i] = max(hessian[i, i], 0.0)
+        largest = max(largest, root[i])
+    widest = FLOOR
+    for i in range(p):
+        root[i] = np.sqrt(root[i] + (FLOOR * largest if root[i] < FLOOR * largest else 0.0))
+        widest = max(widest, root[i])
+        if usable[i]:
+            start[i] = coef[i] * root[i]
     with_unit_diagonal(hessian, 1.0 / root, usable)
-    start = np.where(usable, coef * root, 0.0)
-    target = hessian @ start + np.where(usable, grad / root, 0.0)
+    for i in range(p):
+        if usable[i]:
+            target[i] = grad[i] / root[i]
+    for i in range(p):
+        if start[i] != 0.0:
+            for j in range(p):
+                target[j] += hessian[i, j] * start[i]
     lasso, ridge = lasso / root, ridge / root**2
-    slack /= float(root.max(initial=FLOOR))
-    if box is None:
-        descend_from(hessian, target, lasso, ridge, start, slack)
-        return np.asarray(start / root)
-    inner = box.scaled(root)
-    descend_boxed(hessian, target, lasso, ridge, inner.lower, inner.upper, start, slack)
-    at_lower, at_upper = inner.active(start)
-    new = np.where(at_lower, box.lower, box.clip(start / root))
-    return np.where(at_upper, box.upper, new)
+    if box.shape[1] == 0:
+        descend_from(hessian, target, lasso, ridge, start, slack / widest)
+        return start / root
+    lower, upper = box[0] * root, box[1] * root
+    descend_boxed(hessian, target, lasso, ridge, lower, upper, start, slack / widest)
+    _to_bounds(start, lower, upper, root, box)
+    return start
+
+
+@njit(cache=True, nogil=True)
+def _to_bounds(start, lower, upper, root, box):
+    """Divide by `root`; what is at a scaled bound is at the bound, exactly."""
+    for i in range(start.shape[0]):
+        if start[i] <= lower[i] * AT_BOUND:
+            start[i] = box[0, i]
+        elif start[i] >= upper[i] * AT_BOUND:
+            start[i] = box[1, i]
+        else:
+            start[i] = min(max(start[i] / root[i], box[0, i]), box[1, i])
+
+
+@njit(cache=True, nogil=True)
+def _may_enter(grad, lasso, usable, box, share, slack, out):
+    """Write whether gradients exceed a share of the L1 weight, in a direction that is free."""
+    for j in range(grad.shape[0]):
+        out[j] = usable[j] and abs(grad[j]) > share * lasso[j] + slack
+        if out[j] and box.shape[1] > 0:
+            out[j] = (box[1, j] if grad[j] > 0.0 else -box[0, j]) > 0.0
+
+
+@njit(cache=True, nogil=True)
+def newton_minimum(grams, low, cross, follow, coef, grad, lasso, ridge, usable, box, sizes):
+    """Minimum over the features that are active or likely to be; then all are checked.
+
+    The curvature is ``(1 - share) left + share right + low[0]' low[1]``, less the part of the
+    intercepts, which follow; times the damping, plus the lift.
+
+    Parameters
+    ----------
+    grams : pair of (p, p) arrays and a float
+        `left`, `right` and `share`.
+    low : (2, r, p) array
+    cross, follow : (C, p) arrays
+        Curvature of intercepts and coefficients, and that over the intercepts' own; C may be 0.
+    coef, grad, lasso, ridge, usable, box
+        As of `newton_step`.
+    sizes : four floats
+        `size` and `slack`, damping and lift.
+    """
+    size, slack, damping, lift = sizes
+    p = coef.shape[0]
+    new, now = coef.copy(), grad.copy()
+    inside, may, late = np.empty((3, p), dtype=np.bool_)
+    _may_enter(now, lasso, usable, box, LIKELY, slack, inside)
+    for j in range(p):
+        inside[j] |= coef[j] != 0.0
+    while True:
+        if inside.sum() > MOST * p:
+            inside[:] = True
+        chosen = np.flatnonzero(inside)
+        hessian = block_between(grams, chosen)
+        add_low_rank(hessian, low[0], low[1], chosen)
+        profiled(hessian, cross, follow, chosen, CANCELLED, damping, lift)
+        some = box[:, chosen] if box.shape[1] > 0 else box
+        new[chosen] = newton_step(
+            hessian, now[chosen], new[chosen], lasso[chosen], ridge[chosen], usable[chosen], some,
+            size, slack,
+        )  # fmt: skip
+        if chosen.shape[0] == p:
+            return new
+        move = new - coef
+        product = product_of(grams, low, move)
+        for c in range(cross.shape[0]):
+            product -= cross[c] * np.sum(follow[c] * move)
+        now = grad - (damping * product + lift * move)
+        _may_enter(now, lasso, usable, box, 1.0, slack, late)
+        late &= ~inside
+        if not late.any():
+            return new
+        _may_enter(now, lasso, usable, box, LIKELY, slack, may)
+        inside |= late | may
