@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from distreg import penalties
 from distreg.evaluation import Evaluate, Evaluation
+from distreg.glm.adoption import DOUBLE, adopt
 from distreg.glm.anchors import N_ANCHORS, Anchors, Sampled
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
 from distreg.glm.metric import follow_of
@@ -20,18 +20,14 @@ from distreg.glm.surrogate import Surrogate, change_of
 
 __all__ = ["Lockstep"]
 
-ADOPTION = 1e-9
-"""Gain, of the null objective, for which a column moves to where a neighbour stands."""
-
 DECREASE = 0.01
 """Share of the predicted decrease that a step must bring."""
 
 INEXACT = 1e-2
 """Share of the violation that the minimum of the model may leave: the next pass corrects it."""
 
-DOUBLE, SINGLE = 64 * float(np.finfo(np.float64).eps), 16 * float(np.finfo(np.float32).eps)
-"""Rounding of an objective, over the sum of its size and the null model's: products with features
-are of double precision, or of single."""
+SINGLE = 16 * float(np.finfo(np.float32).eps)
+"""As `adoption.DOUBLE`, where products with features are of single precision."""
 
 
 class Lockstep:
@@ -357,44 +353,10 @@ class Lockstep:
             self._secants.learn(fit, pair)
 
     def _adopt(self, fits: np.ndarray) -> None:
-        """Put columns where a neighbour on the path, or the null model, is better for them, too.
-
-        What was evaluated for one alpha is known for all: loss and gradient do not depend on it.
-        """
-        columns, last = self.columns, self.fits.shape[2] - 1
-        lasso, ridge = self.fits.strengths(self.problem, fits)
-
-        def is_better(i: int, loss: float, coef: np.ndarray, rounding: float) -> bool:
-            objective = loss + float(penalties.value(coef, lasso[i], ridge[i]))
-            best = columns.objective[fits[i]]
-            gain = max(ADOPTION, rounding, columns.rounding[fits[i]])
-            if not objective < best - gain * (abs(best) + self._null[self._sets[fits[i]]]):
-                return False
-            columns.objective[fits[i]] = objective
-            self._damping[fits[i]] = 1.0
-            self._secants.forget(fits[[i]])
-            return True
-
-        for step, order in ((-1, range(fits.size)), (1, range(fits.size - 1, -1, -1))):
-            for i in order:
-                fit = int(fits[i])
-                s, _, index = self.fits.of(fit)
-                if step < 0 and index == 0:
-                    if is_better(i, float(self._nulls.loss[s]), self._nulls.coef[s], DOUBLE):
-                        self._put_null(fit, s)
-                elif 0 <= index + step <= last:
-                    loss, coef = columns.loss[fit + step], columns.coef[fit + step]
-                    if is_better(i, float(loss), coef, float(columns.rounding[fit + step])):
-                        columns.copy(fit, fit + step)
-
-    def _put_null(self, fit: int, s: int) -> None:
-        columns, nulls = self.columns, self._nulls
-        columns.coef[fit], columns.intercept[fit] = nulls.coef[s], nulls.intercept[s]
-        columns.grad[fit], columns.grad_intercept[fit] = nulls.grad[s], 0.0
-        columns.loss[fit], columns.rounding[fit] = nulls.loss[s], DOUBLE
-        if columns.bend is not None:
-            columns.bend[fit] = np.nan
-        columns.violation[fit] = columns.gap[fit] = np.inf
+        """Put columns where a neighbour on the path, or the null model, is better for them, too."""
+        moved = adopt(self.columns, self._nulls, fits)
+        self._damping[moved] = 1.0
+        self._secants.forget(moved)
 
     def _lean(self, fits: np.ndarray, values: Values) -> np.ndarray:
         """What an intercept without a gradient would take from the gradients, (n, C p)."""

@@ -58,7 +58,7 @@ def slow_sets(
     tolerance : Tolerance
     """
     sets, n_sets = np.unravel_index(fits, columns.fits.shape)[0], columns.fits.n_sets
-    # where a column has moved to a neighbour's place its violation is infinite: twice is no progress
+    # in a neighbour's place a column has no violation yet: there twice, it has made no progress
     kept = ~columns.done[fits]
     left, s = fits[kept], sets[kept]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

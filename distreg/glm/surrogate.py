@@ -147,4 +147,5 @@ def change_of(
     if not own:
         model.correct([pair for pair, _ in pairs])
         sampled.correct([pair for _, pair in pairs])
-    return model.change_of(move) + trust * (change - sampled.change_of(move))
+    rest = trust * (change - sampled.change_of(move))
+    return np.asarray(model.change_of(move) + rest)
