@@ -222,8 +222,7 @@ class Lockstep:
         """Step again from the trial points, by what the sample says of the gradients there."""
         columns = self.columns
         moves = (self._promised[fits] < 0.0) & (self._damping[fits] == 1.0)
-        # who has just taken a neighbour's place is far from its own, and knows no move
-        fits = fits[moves & np.isfinite(columns.violation[fits])]
+        fits = fits[moves]
         if fits.size == 0:
             return
         sets = self._sets[fits]

@@ -59,12 +59,14 @@ class Surrogate:
     def of(cls, problem: Problem, sample: Sample, n_threads: int) -> Surrogate | None:
         """The sample as a guide; None where it is none.
 
-        Of sparse features it may hold no row or two, and all rows need no guide.
+        Of sparse features it may hold no row or two, all rows need no guide, and with several
+        classes it saved passes as often as it cost some.
         """
         small = problem.restricted(weights_of(sample, len(problem.role)))
-        enough = sample.block.n_rows >= FEWEST_ROWS * problem.n_features * problem.n_classes
+        enough = sample.block.n_rows >= FEWEST_ROWS * problem.n_features
         seen = all(small.weight(s) > 0.0 for s in range(len(small.sets)))
-        if sample.whole or not (enough and seen) or problem.n_dense < problem.n_features:
+        other = problem.n_dense < problem.n_features or problem.n_classes > 1
+        if sample.whole or other or not (enough and seen):
             return None
         return cls(small, sample, n_threads)
 
