@@ -149,7 +149,7 @@ class Kinked(Batch):
 
     def adapt(self, part: Part, k: int) -> None:
         """Bring primal and dual residuals together, at first at once."""
-        first = 1 < k < ASK_EVERY
+        first = k < ASK_EVERY
         if k > ADAPTED_ROUNDS or not (first or k % ASK_EVERY == ASK_EVERY // 2):
             return
         with np.errstate(divide="ignore", invalid="ignore"):
