@@ -173,6 +173,11 @@ class Batch(ABC):
         return np.zeros(self.active.size)
 
     @property
+    def _least(self) -> np.ndarray:
+        """Least size (n,) of predictors to which primal residuals are relative."""
+        return np.zeros(self.active.size)
+
+    @property
     def _now(self) -> Strengths:
         return self._strengths.of(self.active)
 
@@ -211,7 +216,7 @@ class Batch(ABC):
 
     def advance(self, part: Part) -> None:
         """The step of b, from what the rows returned."""
-        self.primal, self.dual = self._tie.advance(part)
+        self.primal, self.dual = self._tie.advance(part, self._least)
 
     def _rescale(self, factor: np.ndarray) -> None:
         """Multiply rho; the rows rescale their duals in the next round."""

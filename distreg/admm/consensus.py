@@ -56,7 +56,7 @@ class Consensus(Tie):
         """The round that carries out `orders`."""
         return local.round_of(orders, cells, self._fit_intercept)
 
-    def advance(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    def advance(self, part: Part, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Take up the mean."""
         n = self._n_rows
         share = local.RIDGE * n
@@ -65,6 +65,7 @@ class Consensus(Tie):
         primal = e + apart
         dual = change + share * (self._moved**2).sum(axis=1)
         size = np.maximum(square - z**2 / n, 0.0) + share * (self.w**2).sum(axis=1)
+        size = np.maximum(size, n * least**2)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.sqrt(primal / size), np.sqrt(dual / (u + v))
 

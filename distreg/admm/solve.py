@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["solve"]
 
-CHECK_EVERY = 10
-"""Rounds between certificates."""
-
-FOLLOWED = 4
-"""Rounds after that, in which the rows near their kink are those of the point found last."""
+ASK_EVERY = 5
+"""Rounds from one in which the rows near their kink are those of the state to the next; in those
+between they are those of the point found last."""
 
 FARTHEST = 100.0
 """Distance in units of the null objective at which no row is near its kink, however few are."""
@@ -43,7 +41,10 @@ ADAPTED_ROUNDS = 60
 """Rounds after which rho stays as it is."""
 
 LARGEST_CHANGE = 4.0
-"""Of rho at once."""
+"""Of rho at once, and of the distance from a kink."""
+
+FIRST_CHANGE = 10.0
+"""Of rho at once, in the rounds before the state is asked first."""
 
 
 class Found:
@@ -140,19 +141,21 @@ class Kinked(Batch):
 
     def checks(self, k: int) -> bool:
         """Whether round k certifies columns."""
-        return k % CHECK_EVERY <= FOLLOWED
+        return k % ASK_EVERY == 0 or self._follows(k)
 
     def _follows(self, k: int) -> bool:
         """Whether round k is about the points that were found in the last, or begun with."""
-        return 0 < k % CHECK_EVERY <= FOLLOWED
+        return k % ASK_EVERY != 0 and self._w.shape[1] <= MOST_CORNER
 
     def adapt(self, part: Part, k: int) -> None:
-        """Bring primal and dual residuals together."""
-        if k > ADAPTED_ROUNDS or k % CHECK_EVERY != CHECK_EVERY // 2:
+        """Bring primal and dual residuals together, at first at once."""
+        first = k < ASK_EVERY
+        if k > ADAPTED_ROUNDS or not (first or k % ASK_EVERY == ASK_EVERY // 2):
             return
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.sqrt(self.primal / self.dual)
-        factor = np.clip(ratio, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)
+            ratio = self.primal / self.dual
+        ratio, most = (ratio, FIRST_CHANGE) if first else (np.sqrt(ratio), LARGEST_CHANGE)
+        factor = np.clip(ratio, 1.0 / most, most)
         self._rescale(np.where(np.isfinite(ratio) & (ratio > 0.0), factor, 1.0))
 
     def answers(self) -> Answers:
@@ -163,6 +166,11 @@ class Kinked(Batch):
             found.coef, found.intercept, found.objective, found.loss, found.gap, distance,
             found.scores,
         )  # fmt: skip
+
+    @property
+    def _least(self) -> np.ndarray:
+        # from a null model z is small as long as rho is too large, and would not say so
+        return self._setting.unit[self._sets[self.active]]
 
     def _point(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         return self._candidate if self._follows(k) else (self._w, self._w0)
@@ -176,7 +184,7 @@ class Kinked(Batch):
         if p > MOST_CORNER:
             return asks
         most = max(KINK_BYTES // (8 * p * int(self._enough.max(initial=1.0))), 1)
-        turn = (self.active - k // CHECK_EVERY * most) % self._chosen.size
+        turn = (self.active - k // ASK_EVERY * most) % self._chosen.size
         asks[np.argsort(turn)[:most]] = True
         return asks
 
@@ -196,7 +204,7 @@ class Kinked(Batch):
         unit = float(setting.unit[0])
         best = self.found.coef[self.active]
         self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
-        if k % CHECK_EVERY < FOLLOWED:
+        if self._follows(k + 1):
             self._improve(duals, kinks, coef, b0)
         factor = self._enough[self.active] / np.maximum(kinks.count, 1)
         factor = np.clip(factor, 1.0 / LARGEST_CHANGE, LARGEST_CHANGE)

@@ -55,11 +55,11 @@ class Tie(ABC):
         """The round that carries out `orders`."""
 
     @abstractmethod
-    def advance(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    def advance(self, part: Part, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Take up what the rows returned.
 
         Returns the primal and the dual residual (R,), each relative to the size of what it is a
-        change of.
+        change of; that of predictors counts as `least` (R,) at least.
         """
 
     @abstractmethod
@@ -118,11 +118,11 @@ class Reduced(Tie):
         """The round that carries out `orders`."""
         return rows.round_of(orders, cells)
 
-    def advance(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    def advance(self, part: Part, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The step of b."""
         gram = self._gram
         n = gram.n_rows
-        residuals = self._residuals(part.sums)
+        residuals = self._residuals(part.sums, least)
         right = (part.products - np.outer(gram.mean, part.total)) / n
         self._previous = self._b, self._b0
         self._b = gram.solve(right + self._ridge * (self.w - self._v).T, self._ridge).T
@@ -130,13 +130,14 @@ class Reduced(Tie):
             self._b0 = part.total / n - self._b @ gram.mean
         return residuals
 
-    def _residuals(self, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _residuals(self, sums: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n = self._gram.n_rows
         e, change, u, z, square = sums
         share = self._ridge * n
         primal = e + share * ((self._b - self.w) ** 2).sum(axis=1)
         dual = change + share * (self._moved**2).sum(axis=1)
         size = np.maximum(square - z**2 / n, 0.0) + share * (self.w**2).sum(axis=1)
+        size = np.maximum(size, n * least**2)
         u = u + share * (self._v**2).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.sqrt(primal / size), np.sqrt(dual / u)
