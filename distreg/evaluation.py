@@ -196,8 +196,7 @@ def _curvature_sums(request: Request) -> CurvatureSums | None:
     n_weightings = points.anchors.size * points.n_pairs
     if not n_weightings:
         return None
-    n_columns = points.centre.size + points.missing.size
-    return CurvatureSums(request.watched, n_weightings, request.n_joined, n_columns)
+    return CurvatureSums(request.watched, n_weightings, request.n_joined)
 
 
 def join(left: State, right: State) -> State:

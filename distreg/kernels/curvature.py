@@ -58,8 +58,6 @@ class CurvatureSums:
     ----------
     watched : Watched
     n_weightings, n_cells : int
-    n_columns : int
-        Of a tile.
 
     Attributes
     ----------
@@ -70,14 +68,12 @@ class CurvatureSums:
         Lower triangle.
     """
 
-    def __init__(self, watched: Watched, n_weightings: int, n_cells: int, n_columns: int) -> None:
+    def __init__(self, watched: Watched, n_weightings: int, n_cells: int) -> None:
         self._watched = watched
         r, s = watched.columns.size + 1, watched.sparse.size
         self.dense = np.zeros((n_weightings, n_cells, r, r))
         self.cross = np.zeros((n_weightings, n_cells, s, r))
         self.sparse = np.zeros((n_weightings, n_cells, s, s))
-        whole = watched.columns.size == n_columns
-        self._columns: np.ndarray | slice = slice(None) if whole else watched.columns
         self._matrix: sp.csr_array | None = None
 
     @staticmethod
@@ -107,11 +103,9 @@ class CurvatureSums:
         cell : int
         """
         root = np.sqrt(weight).astype(tile.dtype, copy=False)
-        watched = tile[:, self._columns]
-        weighted = np.empty((len(tile), watched.shape[1] + 1), tile.dtype)
+        weighted = np.empty((len(tile), self._watched.columns.size + 1), tile.dtype)
         for k in range(weight.shape[1]):
-            np.multiply(watched, root[:, k, None], out=weighted[:, :-1])
-            weighted[:, -1] = root[:, k]
+            tiles.weight_rows(tile, self._watched.columns, root[:, k], weighted)
             # a symmetric rank-k update that lets other threads run
             self.dense[k, cell] += weighted.T @ weighted
             if self._matrix is not None:
@@ -124,7 +118,7 @@ class CurvatureSums:
 
         The diagonal is raised so that the products are those of a semidefinite matrix again.
         """
-        both = np.append(unit[self._columns], 1.0)
+        both = np.append(unit[self._watched.columns], 1.0)
         self.dense *= np.multiply.outer(both, both)
         at = np.arange(both.size)
         self.dense[:, :, at, at] *= 1.0 + LIFT

@@ -136,6 +136,7 @@ class Evaluator:
         self._unit = np.ones(self._dense_rows.size)
         if points.scale is not None:
             self._unit[:n_dense] = points.scale
+        self._inverse = 1.0 / self._unit[:n_dense]
         self._dtype = np.dtype(np.float64 if points.scale is None else np.float32)
         coef = points.coef[self._dense_rows[self._used]] * self._unit[self._used, None]
         with np.errstate(over="ignore"):
@@ -217,17 +218,12 @@ class Evaluator:
     def _dense_tile(self, block: Block, chosen: np.ndarray) -> np.ndarray:
         """Centred dense features and indicators of some rows, (h, p_dense + m)."""
         points, n_dense = self._points, block.dense.shape[1]
-        tile = np.empty((chosen.size, n_dense + points.missing.size))
-        np.subtract(block.dense[chosen], points.centre, out=tile[:, :n_dense])
+        tile = np.empty((chosen.size, n_dense + points.missing.size), self._dtype)
+        fill = tiles.centre_columns if block.dense.flags.f_contiguous else tiles.centre_rows
+        fill(block.dense, chosen, points.centre, self._inverse, tile)
         if points.missing.size:
-            absent = np.isnan(tile[:, points.missing])
-            tile[:, n_dense:] = absent
-            np.copyto(tile[:, :n_dense], 0.0, where=np.isnan(tile[:, :n_dense]))
-        if points.scale is None:
-            return tile
-        scaled = np.empty(tile.shape, self._dtype)
-        np.divide(tile, self._unit, out=scaled, casting="same_kind")
-        return scaled
+            tile[:, n_dense:] = np.isnan(block.dense[np.ix_(chosen, points.missing)])
+        return tile
 
 
 @njit(cache=True, nogil=True)

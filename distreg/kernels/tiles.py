@@ -10,11 +10,14 @@ from numba import njit
 
 __all__ = [
     "add_one_hot",
+    "centre_columns",
+    "centre_rows",
     "fill_columns",
     "fill_rows",
     "mirror_lower",
     "missing_columns",
     "order_by_cell",
+    "weight_rows",
 ]
 
 
@@ -69,6 +72,35 @@ def fill_columns(dense, rows, bounds, centre, target, y_centre, root_weight, out
         for i in range(bounds[c], bounds[c + 1]):
             out[i, last - 1] = (target[rows[i]] - y_centre[c]) * root_weight[i]
             out[i, last] = root_weight[i]
+
+
+@njit(cache=True, nogil=True)
+def centre_rows(dense, rows, centre, inverse, out):
+    """Write ``(x - centre) inverse`` of `rows` to the C-ordered `out`, 0 for a missing value."""
+    for i in range(rows.shape[0]):
+        row = dense[rows[i]]
+        for j in range(centre.shape[0]):
+            value = (row[j] - centre[j]) * inverse[j]
+            out[i, j] = value if value == value else 0.0
+
+
+@njit(cache=True, nogil=True)
+def centre_columns(dense, rows, centre, inverse, out):
+    """As `centre_rows`, for Fortran-ordered blocks."""
+    for j in range(centre.shape[0]):
+        for i in range(rows.shape[0]):
+            value = (dense[rows[i], j] - centre[j]) * inverse[j]
+            out[i, j] = value if value == value else 0.0
+
+
+@njit(cache=True, nogil=True)
+def weight_rows(tile, columns, factor, out):
+    """Write `factor` (n,) times some columns (k,) of a tile, and times 1, to `out` (n, k + 1)."""
+    last = columns.shape[0]
+    for i in range(tile.shape[0]):
+        for j in range(last):
+            out[i, j] = tile[i, columns[j]] * factor[i]
+        out[i, last] = factor[i]
 
 
 @njit(cache=True, nogil=True)
