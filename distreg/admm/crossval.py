@@ -12,6 +12,7 @@ from distreg.admm.batch import Answers, Setting
 from distreg.admm.frame import Frame, gram
 from distreg.admm.local import numbers_of_parts
 from distreg.admm.solve import solve
+from distreg.admm.span import make_span
 from distreg.admm.trace import Trace
 from distreg.blas import single_threaded_blas
 from distreg.exceptions import InputError
@@ -141,9 +142,10 @@ def _columns(
     n_rows, products = full.summary.n_rows, None
     if solver_of(options) == "admm":
         products = runner.run(gram(dataset, cells, frame, problem.fit_intercept), dataset)
+    span = make_span(problem, fits.alphas, dataset, cells, frame, nulls.objective, runner)
     rho = _first_rho(problem, nulls)
     setting = Setting(
-        problem, fits, cells, frame, products, n_rows, nulls.objective, rho, options.tol
+        problem, fits, cells, frame, products, span, n_rows, nulls.objective, rho, options.tol
     )
     numbers_kept = n_rows + (numbers_of_parts(dataset) if products is None else 0)
     batches = _batches(fits, numbers_kept)
