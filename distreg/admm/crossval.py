@@ -27,7 +27,7 @@ from distreg.glm.fit import (
     sample_size,
     summarised,
 )
-from distreg.glm.null import NullModels, kinked_nulls, null_curvature
+from distreg.glm.null import NullModels, evaluated_nulls, kinked_nulls, null_curvature
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.working import is_wide
 from distreg.losses import Loss, get_loss
@@ -51,6 +51,9 @@ START = 1.0
 
 MOST_FEATURES = 10_000
 """Whose products are decomposed."""
+
+LEAST_UNIT = 1e-4
+"""Objective of a null model in units of that of the full data, below which all rows are asked."""
 
 QUANTILE_ROWS = 2000
 """Rows of which the summary tells quantiles, by consensus."""
@@ -118,7 +121,11 @@ def _nulls(
 ) -> NullModels:
     """Null models; those of smooth losses are the ones that Newton's method begins with."""
     if not problem.loss.smooth:
-        return kinked_nulls(problem, summary.sample, runner.n_threads)
+        nulls, sample = kinked_nulls(problem, summary.sample, runner.n_threads), summary.sample
+        # where rows with another target than most are rare the sample may have none
+        known = sample.whole or np.all(nulls.objective > LEAST_UNIT * nulls.objective[0])
+        where = Where.of(dataset, cells, sample, options, runner)
+        return nulls if known else evaluated_nulls(problem, nulls, where.by_pass)
     where = Where.of(dataset, cells, summary.sample, options, runner)
     wide = solver_of(options) == "consensus" or is_wide(problem.n_features, 1, (1.0,))
     return null_fits(problem, dataset.has_offset, options, where, wide)
