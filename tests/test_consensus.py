@@ -228,3 +228,16 @@ def test_who_has_it_and_what_it_cannot_do(monkeypatch: Any) -> None:
     at.X[3, 2] = np.nan
     with pytest.raises(InputError, match=r"missing values.*solver='consensus'"):
         fit(at, solver="consensus", missing="mean")
+
+
+def test_a_sample_without_the_rows_that_matter_is_no_unit(monkeypatch: Any) -> None:
+    """All of a few sampled targets are 0: the unit of gaps comes from all rows."""
+    monkeypatch.setattr(crossval, "QUANTILE_ROWS", 30)
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(900, 3)), np.zeros(900)
+    y[[100, 500, 800]] = 5.0
+    options = {"loss": "quantile", "loss_parameter": 0.5, "alphas": [0.01]}
+    found = fit(Case("zeros", X, y), cuts=(300, 600), solver="consensus", **options)
+    assert found.paths[0].null_objective == pytest.approx(0.5 * y.mean(), rel=1e-12)
+    assert found.converged
+    assert found.cost.n_passes < 60

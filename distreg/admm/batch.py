@@ -18,6 +18,7 @@ from distreg.admm.consensus import Consensus
 from distreg.admm.dual import Strengths
 from distreg.admm.frame import Frame, Gram
 from distreg.admm.rows import Orders, Part
+from distreg.admm.span import Span
 from distreg.admm.tie import Reduced, Tie
 from distreg.glm.columns import Scores
 from distreg.glm.problem import Fits, Problem
@@ -42,6 +43,8 @@ class Setting:
     frame : Frame
     gram : Gram or None
         Products of the features; without them the columns are fitted by consensus.
+    span : Span
+        The space of unpenalised features.
     n_rows : int
         Rows that are used, each counted once.
     unit : (S,) array
@@ -57,6 +60,7 @@ class Setting:
     cells: Cells
     frame: Frame
     gram: Gram | None
+    span: Span
     n_rows: int
     unit: np.ndarray
     rho: np.ndarray
@@ -217,6 +221,11 @@ class Batch(ABC):
     def advance(self, part: Part) -> None:
         """The step of b, from what the rows returned."""
         self.primal, self.dual = self._tie.advance(part, self._least)
+
+    def _apart(self, grad: np.ndarray, coef: np.ndarray) -> np.ndarray:
+        """What negative gradients (n, p) of unpenalised features leave open, as `Span.apart`."""
+        free = self._strengths.free[self.active]
+        return self._setting.span.apart(self._sets[self.active], free, grad, coef)
 
     def _rescale(self, factor: np.ndarray) -> None:
         """Multiply rho; the rows rescale their duals in the next round."""

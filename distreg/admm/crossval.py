@@ -12,6 +12,7 @@ from distreg.admm.batch import Answers, Setting
 from distreg.admm.frame import Frame, gram
 from distreg.admm.local import numbers_of_parts
 from distreg.admm.solve import solve
+from distreg.admm.span import make_span
 from distreg.admm.trace import Trace
 from distreg.blas import single_threaded_blas
 from distreg.exceptions import InputError
@@ -26,7 +27,7 @@ from distreg.glm.fit import (
     sample_size,
     summarised,
 )
-from distreg.glm.null import NullModels, kinked_nulls, null_curvature
+from distreg.glm.null import NullModels, evaluated_nulls, kinked_nulls, null_curvature
 from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.working import is_wide
 from distreg.losses import Loss, get_loss
@@ -50,6 +51,9 @@ START = 1.0
 
 MOST_FEATURES = 10_000
 """Whose products are decomposed."""
+
+LEAST_UNIT = 1e-4
+"""Objective of a null model in units of that of the full data, below which all rows are asked."""
 
 QUANTILE_ROWS = 2000
 """Rows of which the summary tells quantiles, by consensus."""
@@ -117,7 +121,11 @@ def _nulls(
 ) -> NullModels:
     """Null models; those of smooth losses are the ones that Newton's method begins with."""
     if not problem.loss.smooth:
-        return kinked_nulls(problem, summary.sample, runner.n_threads)
+        nulls, sample = kinked_nulls(problem, summary.sample, runner.n_threads), summary.sample
+        # where rows with another target than most are rare the sample may have none
+        known = sample.whole or np.all(nulls.objective > LEAST_UNIT * nulls.objective[0])
+        where = Where.of(dataset, cells, sample, options, runner)
+        return nulls if known else evaluated_nulls(problem, nulls, where.by_pass)
     where = Where.of(dataset, cells, summary.sample, options, runner)
     wide = solver_of(options) == "consensus" or is_wide(problem.n_features, 1, (1.0,))
     return null_fits(problem, dataset.has_offset, options, where, wide)
@@ -141,9 +149,10 @@ def _columns(
     n_rows, products = full.summary.n_rows, None
     if solver_of(options) == "admm":
         products = runner.run(gram(dataset, cells, frame, problem.fit_intercept), dataset)
+    span = make_span(problem, fits.alphas, dataset, cells, frame, nulls.objective, runner)
     rho = _first_rho(problem, nulls)
     setting = Setting(
-        problem, fits, cells, frame, products, n_rows, nulls.objective, rho, options.tol
+        problem, fits, cells, frame, products, span, n_rows, nulls.objective, rho, options.tol
     )
     numbers_kept = n_rows + (numbers_of_parts(dataset) if products is None else 0)
     batches = _batches(fits, numbers_kept)

@@ -8,6 +8,7 @@ heavier sign until their sum is 0, then all until a pure L1 penalty's conjugate 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,6 @@ from distreg.admm.kinks import Duals
 from distreg.penalties import Box
 
 __all__ = ["Strengths", "lower_bounds"]
-
-REACH = 10.0
-"""How far from 0 an unpenalised coefficient may be, in units of what was found (and the target's):
-its part of the dual is finite only there."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,11 @@ class Strengths:
         box = None if self.box is None else self.box.only_columns(chosen)
         return Strengths(self.lasso[chosen], self.ridge[chosen], box)
 
+    @property
+    def free(self) -> np.ndarray:
+        """Coefficients (R, p) that are fitted and not penalised."""
+        return np.asarray((self.lasso == 0.0) & (self.ridge == 0.0))
+
     def value(self, coef: np.ndarray) -> np.ndarray:
         """Penalty of (R, p) coefficients."""
         lasso = np.where(np.isinf(self.lasso), 0.0, self.lasso)
@@ -53,7 +55,11 @@ class Strengths:
 
 
 def lower_bounds(
-    duals: Duals, n_rows: int, strengths: Strengths, coef: np.ndarray, unit: float, balance: bool
+    duals: Duals,
+    n_rows: int,
+    strengths: Strengths,
+    apart: Callable[[np.ndarray], np.ndarray],
+    balance: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lower bounds (R,) of the objectives, and the dual points' negative gradients (R, p).
 
@@ -63,10 +69,8 @@ def lower_bounds(
     n_rows : int
         What weights add up to in every column.
     strengths : Strengths
-    coef : (R, p) array
-        Where unpenalised coefficients are.
-    unit : float
-        Size of such a coefficient when it is 0.
+    apart : callable
+        What negative gradients of unpenalised coefficients leave open, (R,) of (R, p).
     balance : bool
         Whether there is an intercept.
     """
@@ -81,7 +85,7 @@ def lower_bounds(
     fitted = np.isfinite(lasso)
     grad = np.where(fitted, grad, 0.0)
     lasso = np.where(fitted, lasso, 1.0)
-    free = fitted & (lasso == 0) & (ridge == 0)
+    free = strengths.free
     pure = (ridge == 0) & (lasso > 0)
     if box is not None:
         pure &= np.isinf(penalties.room(grad, box))
@@ -90,6 +94,4 @@ def lower_bounds(
     s = room.min(axis=1, initial=1.0)
     scaled = s[:, None] * grad
     conjugate = penalties.conjugate(np.where(free, 0.0, scaled), lasso, ridge, box)
-    reach = REACH * (np.abs(coef) + unit)
-    apart = (np.where(free, np.abs(scaled), 0.0) * reach).sum(axis=1)
-    return -s * level - conjugate - apart, scaled
+    return -s * level - conjugate - apart(scaled), scaled

@@ -84,6 +84,16 @@ class Frame:
             out[:, d:] = (block.sparse[chosen].toarray() - self.origin[d:]) / self.scale[d:]
         return out
 
+    def columns(self, block: Block, chosen: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Some features, in ascending order, of some rows."""
+        d = self.n_dense
+        dense, hot = features[features < d], features[features >= d]
+        part = (block.dense[np.ix_(chosen, dense)] - self.origin[dense]) / self.scale[dense]
+        if block.sparse is None or hot.size == 0:
+            return np.asarray(part)
+        rest = (block.sparse[chosen][:, hot - d].toarray() - self.origin[hot]) / self.scale[hot]
+        return np.column_stack([part, rest])
+
     def products(self, block: Block, chosen: np.ndarray) -> np.ndarray:
         """Products (p + 1, p + 1) of all features and 1 of some rows, with one another."""
         total = np.zeros((self.origin.size + 1, self.origin.size + 1))

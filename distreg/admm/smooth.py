@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from distreg.admm.batch import Answers, Batch, Setting
-from distreg.admm.dual import REACH
 from distreg.admm.rows import Part
 from distreg.evaluation import Evaluation
 from distreg.glm.columns import Scores, Values, certified, gradient_of, values_of
@@ -77,7 +76,11 @@ class Smooth(Batch):
         objective, violation, gap = certified(
             problem, fits, self._chosen[active], coef, values, lean
         )
-        gap = gap + self._apart(coef, values.grad - lean)
+        # by convexity at most the gradient times the way to the optimum
+        grad = (values.grad - lean) * scale
+        gap = gap + self._apart(grad, self._w)
+        saturated = np.array([problem.saturated(s) for s in sets])
+        gap = np.minimum(gap, np.maximum(objective - saturated, 0.0))
         best = self._best
         better = gap < best.gap[active]
         better |= ~np.isfinite(best.gap[active]) & (objective < best.objective[active])
@@ -115,16 +118,3 @@ class Smooth(Batch):
                 step = np.where(total > 0.0, values.grad_intercept[of] / total, 0.0)
             lean[of] = step * follow
         return values, lean
-
-    def _apart(self, coef: np.ndarray, grad: np.ndarray) -> np.ndarray:
-        """What the gradients of unpenalised features add to the gaps, (n,).
-
-        By convexity at most the gradient times the way to the optimum.
-        """
-        problem, chosen = self._setting.problem, self._chosen[self.active]
-        lasso, ridge = self._setting.fits.strengths(problem, chosen)
-        free = (lasso == 0.0) & (ridge == 0.0)
-        null = float(self._setting.unit[0])
-        size = np.sqrt(2.0 * null) if problem.loss.target == "real" else 1.0
-        reach = REACH * (np.abs(coef) + size)
-        return np.asarray(np.where(free, np.abs(grad) * reach, 0.0).sum(axis=1))

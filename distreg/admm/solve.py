@@ -47,15 +47,27 @@ FIRST_CHANGE = 10.0
 """Of rho at once, in the rounds before the state is asked first."""
 
 
-class Found:
-    """The best points and lower bounds of R columns so far, in the common frame."""
+INVALID = 1e-12
+"""By how much a bound may be above an objective that was found, in units of what is added up."""
 
-    def __init__(self, n_columns: int, n_features: int) -> None:
+
+class Found:
+    """The best points and lower bounds of R columns so far, in the common frame.
+
+    Parameters
+    ----------
+    n_columns, n_features : int
+    unit : (R,) array
+        Objective of the null models.
+    """
+
+    def __init__(self, n_columns: int, n_features: int, unit: np.ndarray) -> None:
+        self._unit = unit
         self.coef = np.zeros((n_columns, n_features))
         self.intercept = np.zeros(n_columns)
         self.objective = np.full(n_columns, np.inf)
         self.loss = np.full(n_columns, np.inf)
-        self.lower = np.full(n_columns, -np.inf)
+        self.lower = np.zeros(n_columns)  # neither loss nor penalty is negative
         self.grad = np.zeros((n_columns, n_features))
         self.scores = Scores.unknown(n_columns)
 
@@ -80,12 +92,20 @@ class Found:
         self.coef[at], self.intercept[at] = coef[chosen], intercept[chosen]
         self.objective[at], self.loss[at] = objective[chosen], loss[chosen]
         self.scores.put(at, Scores.of(sums), chosen)
+        self._drop_invalid()
 
     def bound(self, columns: np.ndarray, lower: np.ndarray, grad: np.ndarray) -> None:
         """Take the lower bounds that are larger."""
         chosen = np.flatnonzero(lower > self.lower[columns])
         self.lower[columns[chosen]] = lower[chosen]
         self.grad[columns[chosen]] = grad[chosen]
+        self._drop_invalid()
+
+    def _drop_invalid(self) -> None:
+        """Forget bounds that an objective is below: the optimum was farther than was assumed."""
+        size = np.abs(self.objective) + np.abs(self.intercept) + self._unit
+        with np.errstate(invalid="ignore"):
+            self.lower[self.lower - self.objective > INVALID * size] = 0.0
 
 
 def solve(
@@ -130,7 +150,7 @@ class Kinked(Batch):
         self, setting: Setting, chosen: np.ndarray, coef: np.ndarray, intercept: np.ndarray
     ) -> None:
         super().__init__(setting, chosen, coef, intercept)
-        self.found = Found(chosen.size, coef.shape[1])
+        self.found = Found(chosen.size, coef.shape[1], setting.unit[self._sets])
         self._candidate = coef.copy(), intercept.copy()
         # so that about as many rows are near their kink as a corner needs, and some more
         rows = np.array([of.summary.n_rows for of in setting.problem.sets])[self._sets]
@@ -191,7 +211,6 @@ class Kinked(Batch):
     def certify(self, part: Part, k: int) -> None:
         """Take up values and bounds, look for better points, and leave out what is certified."""
         setting, now = self._setting, self._now
-        problem, n = setting.problem, setting.n_rows
         duals, kinks, sums = part.duals, part.kinks, part.losses
         assert duals is not None
         assert kinks is not None
@@ -200,10 +219,7 @@ class Kinked(Batch):
         weight = setting.weight[sets]
         coef, b0 = self._point(k)
         self.found.offer(self.active, coef, b0, sums.train / weight, now.value(coef), sums)
-        rule = problem.fit_intercept
-        unit = float(setting.unit[0])
-        best = self.found.coef[self.active]
-        self.found.bound(self.active, *lower_bounds(duals, n, now, best, unit, rule))
+        self._bound(duals)
         if self._follows(k + 1):
             self._improve(duals, kinks, coef, b0)
         factor = self._enough[self.active] / np.maximum(kinks.count, 1)
@@ -220,8 +236,18 @@ class Kinked(Batch):
             kinks, duals, n, now, coef, intercept, rule, self._radius
         )
         self._candidate = coef, intercept
-        best, unit = self.found.coef[self.active], float(self._setting.unit[0])
-        self.found.bound(self.active, *lower_bounds(better, n, now, best, unit, rule))
+        self._bound(better)
+
+    def _bound(self, duals: Duals) -> None:
+        """Take up the bounds that slopes give."""
+        now, setting = self._now, self._setting
+        best = self.found.coef[self.active]
+
+        def apart(grad: np.ndarray) -> np.ndarray:
+            return self._apart(grad, best)
+
+        rule = setting.problem.fit_intercept
+        self.found.bound(self.active, *lower_bounds(duals, setting.n_rows, now, apart, rule))
 
     def _leave_out(self, done: np.ndarray) -> np.ndarray:
         stay = super()._leave_out(done)

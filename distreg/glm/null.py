@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from distreg.evaluation import Evaluate
 from distreg.glm.columns import request_of, values_of
 from distreg.glm.problem import Problem
 from distreg.glm.sample import evaluate_on, weights_of
@@ -16,6 +17,7 @@ from distreg.summary import Sample, TrainingSummary
 __all__ = [
     "NullModels",
     "alpha_grid",
+    "evaluated_nulls",
     "kinked_nulls",
     "null_curvature",
     "null_models",
@@ -138,6 +140,16 @@ def kinked_nulls(problem: Problem, sample: Sample, n_threads: int) -> NullModels
         grads.append(np.where(of.usable, slope * of.cross[:, 0] / of.scale, 0.0))
     intercept = np.where(nulls.intercept == 0.0, 1.0, nulls.intercept)
     return nulls_of(problem, intercept, np.array(grads), nulls.loss)
+
+
+def evaluated_nulls(problem: Problem, nulls: NullModels, evaluate: Evaluate) -> NullModels:
+    """The same null models with losses and gradients by `evaluate`."""
+    sets = np.arange(len(problem.sets))
+    none, every = np.empty(0, dtype=np.int64), np.arange(problem.n_features)
+    no_cell = np.full(len(problem.role), -1)
+    at = nulls.coef, nulls.intercept
+    found = values_of(problem, sets, evaluate(request_of(problem, sets, *at, none, every, no_cell)))
+    return nulls_of(problem, nulls.intercept, found.grad, found.loss, nulls.coef)
 
 
 def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
