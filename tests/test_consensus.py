@@ -25,8 +25,8 @@ from distreg.data.testsplit import TestSplit
 from distreg.exceptions import InputError
 from distreg.options import SOLVERS, PathOptions
 from distreg.passes import PassRunner
-from distreg.pipeline.memory import Memory
-from distreg.pipeline.roundsmemory import ConsensusMemory
+from distreg.pipeline.memory import BASE_BYTES, Memory
+from distreg.pipeline.roundsmemory import ConsensusMemory, RoundsMemory
 
 GRID: dict[str, Any] = {"n_alphas": 5, "alpha_min_ratio": 1e-2}
 BLOCKS: dict[int, tuple[int, ...]] = {1: (), 3: (60, 190), 8: tuple(range(38, 300, 38))}
@@ -180,6 +180,19 @@ def test_memory_without_products_of_features() -> None:
     assert needs.kept == needs.rows_state + 8 * ((p + 1) ** 2 + 2 * 1000**2)
     assert needs.worker > needs.kept
     assert needs.client < 8 * p**2
+
+
+def test_memory_of_rows_and_of_one_matrix_of_products() -> None:
+    """By transpose reduction, however many cells there are; each block's rows in several copies."""
+    p = 5000
+    sizes = {f.name: 0 for f in dataclasses.fields(Memory)} | {"threads": 2, "path_threads": 2}
+    sizes |= {"n_dense": p, "n_folds": 5, "n_cells": 6, "n_paths": 100, "n_groups": 16}
+    needs = RoundsMemory(**sizes, n_rows=1_000_000, blocks=((60_000,),) * 16)
+    assert needs.state == 8 * (p + 1) ** 2
+    assert 8 * 6 * p**2 < needs.client < 3e9
+    small = dataclasses.replace(needs, n_dense=5, n_rows=20_000, blocks=((20_000,),), n_groups=1)
+    state = 8 * 20_000 * 600
+    assert 9 * state < small.worker - BASE_BYTES < 12 * state
 
 
 @pytest.mark.parametrize(("loss", "q"), test_admm.KINKED)

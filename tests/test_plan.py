@@ -23,8 +23,8 @@ GB = 1_000_000_000
 class Recipe:
     """Size of a block."""
 
-    def __init__(self, nbytes: int, inputs: tuple[Any, ...] = ()) -> None:
-        self.nbytes, self.inputs = nbytes, inputs
+    def __init__(self, nbytes: int, inputs: tuple[Any, ...] = (), n_rows: int = 1563) -> None:
+        self.nbytes, self.inputs, self.n_rows = nbytes, inputs, n_rows
 
 
 class Sizes:
@@ -257,5 +257,7 @@ def test_losses_with_a_kink_go_by_rounds() -> None:
     squared, _ = plan_of(Sizes(20), LOCAL, *settings[1:])
     assert (plan.driver, plan.max_passes) == ("admm", 1000)
     # a number for each row and column: 10 alphas of the full data and 5 folds
-    assert plan.peak_bytes - squared.peak_bytes == 8 * 100_000 * 10 * 6
+    state = 8 * 100_000 * 10 * 6
+    # and what tasks hold of the rows of a block
+    assert state < plan.peak_bytes - squared.peak_bytes < 2 * state
     assert "48.0 MB of states" in plan.reason

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Duals", "Kinks"]
+__all__ = ["Duals", "Kinks", "most_kinks"]
 
 MOST_KINKS = 6
 """Different rows near their kink that are kept for a column, in units of the features and one,"""
 
 MANY_KINKS = 1000
 """or this many, when there are few features."""
+
+
+def most_kinks(n_features: int) -> int:
+    """Different rows near their kink that are kept for a column."""
+    return max(MOST_KINKS * (n_features + 1), MANY_KINKS)
 
 
 @dataclass
@@ -89,12 +94,13 @@ class Kinks:
         near: np.ndarray,
         weight: np.ndarray,
         dual: np.ndarray,
+        count: np.ndarray,
+        crowded: np.ndarray,
     ) -> Kinks:
         """Those of some rows: `near` and `weight` are (m, R), `dual` is (2, m, R)."""
         row, column = np.nonzero(near)
-        none = np.zeros(near.shape[1], dtype=bool)
         pairs = weight[row, column], dual[:, row, column]
-        return cls(features, level, low, row, column, *pairs, near.sum(axis=0), none)._merged()
+        return cls(features, level, low, row, column, *pairs, count, crowded)._merged()
 
     def by_column(self) -> list[np.ndarray]:
         """The pairs of each column."""
@@ -124,8 +130,7 @@ class Kinks:
         pairs, pair = np.unique(place[self.row] * n_columns + self.column, return_inverse=True)
         row, column = np.divmod(pairs, n_columns)
         different = np.bincount(column, minlength=n_columns)
-        most = max(MOST_KINKS * (self.features.shape[1] + 1), MANY_KINKS)
-        crowded = self.crowded | (different > most)
+        crowded = self.crowded | (different > most_kinks(self.features.shape[1]))
         kept = np.flatnonzero(~crowded[column])
         used, row = np.unique(row[kept], return_inverse=True)
         weight, *dual = (np.bincount(pair, v, pairs.size)[kept] for v in (self.weight, *self.dual))

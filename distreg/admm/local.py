@@ -17,7 +17,7 @@ import numpy as np
 
 from distreg.admm.factor import Factor, inner, outer, widths
 from distreg.admm.frame import Frame
-from distreg.admm.rows import Orders, Part, advanced, joined
+from distreg.admm.rows import Orders, Part, States, advanced, joined
 from distreg.data.block import Block, Group
 from distreg.kernels.splitting import RELAXATION
 from distreg.rounds import Round
@@ -94,24 +94,21 @@ def _step(
     blocks: Iterator[Block],
 ) -> tuple[State, Part]:
     """Move the state of a group on by one round, or make it from the common coefficients."""
-    rows: list[np.ndarray] = []
+    rows = States(None if state is None else state.rows, orders.keep)
     steps: list[_Step] = []
     total: Part | None = None
-    start = 0
     for block in blocks:
-        stop = start + block.n_rows
         if not steps or not tall:
             kept = None if state is None else state.parts[len(steps)]
             steps.append(_Step(orders, kept, tall, fit_intercept))
-        t = None if state is None else state.rows[start:stop, orders.keep]
+        t = rows.of(block.n_rows)
         moved, found = steps[-1].add(block, rule(block.row, block.fold_key), t)
-        rows.append(moved)
+        rows.put(moved)
         total = found if total is None else joined(total, found)
-        start = stop
-        del block
+        del block, found
     assert total is not None  # a group has a block
     kept_parts = [step.end(total) for step in steps]
-    return State(np.concatenate(rows), kept_parts), total
+    return State(rows.all, kept_parts), total
 
 
 class _Step:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distreg.admm.frame import Frame
-from distreg.admm.kinks import Duals, Kinks
+from distreg.admm.kinks import Duals, Kinks, most_kinks
 from distreg.data.block import Block, Group
 from distreg.kernels import splitting
 from distreg.kernels.rows import TRAIN, RowSums, residual_rows
@@ -20,7 +20,10 @@ from distreg.rounds import Round
 if TYPE_CHECKING:
     from distreg.data.folds import Cells
 
-__all__ = ["Orders", "Part", "Slopes", "advanced", "joined", "round_of"]
+__all__ = ["Orders", "Part", "Slopes", "States", "advanced", "joined", "round_of"]
+
+CROWD = 3
+"""Times the most different rows near their kink: equal rows may seem to be so many, by rounding."""
 
 _NOTHING = np.empty(0)
 
@@ -149,21 +152,52 @@ def _step(
     rule: Any, state: np.ndarray | None, orders: Orders, blocks: Iterator[Block]
 ) -> tuple[np.ndarray, Part]:
     """Move the state (n, R) of a group on by one round."""
-    states: list[np.ndarray] = []
+    states = States(state, orders.keep)
     part: Part | None = None
-    start = 0
     for block in blocks:
-        stop = start + block.n_rows
-        held = None if state is None else state[start:stop, orders.keep]
         at = orders.coef, orders.intercept
-        moved, e, found = advanced(orders, block, rule(block.row, block.fold_key), held, *at)
+        t = states.of(block.n_rows)
+        moved, e, found = advanced(orders, block, rule(block.row, block.fold_key), t, *at)
+        states.put(moved)
         found.products, found.total = orders.frame.transposed(block, e), e.sum(axis=0)
-        states.append(moved)
         part = found if part is None else joined(part, found)
-        start = stop
-        del block
+        del block, e, found
     assert part is not None  # a group has a block
-    return np.concatenate(states), part
+    return states.all, part
+
+
+class States:
+    """The next states of the rows of a group, block after block.
+
+    The last ones stay as they are, in case that the task is run again.
+    """
+
+    def __init__(self, state: np.ndarray | None, keep: np.ndarray) -> None:
+        self._state, self._keep, self._first = state, keep, 0
+        self._made: list[np.ndarray] = []
+        self._next = None if state is None else np.empty((len(state), keep.size))
+
+    def of(self, n_rows: int) -> np.ndarray | None:
+        """The last states of the next rows, to be moved on in place; None without any."""
+        if self._state is None or self._next is None:
+            return None
+        rows = slice(self._first, self._first + n_rows)
+        self._first += n_rows
+        # other modes make a copy
+        np.take(self._state[rows], self._keep, axis=1, out=self._next[rows], mode="clip")
+        return self._next[rows]
+
+    def put(self, moved: np.ndarray) -> None:
+        """Take up those of rows without a last state."""
+        if self._next is None:
+            self._made.append(moved)
+
+    @property
+    def all(self) -> np.ndarray:
+        """Those of all rows."""
+        if self._next is not None:
+            return self._next
+        return self._made[0] if len(self._made) == 1 else np.concatenate(self._made)
 
 
 def advanced(
@@ -175,6 +209,8 @@ def advanced(
     intercept: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, Part]:
     """The next states (n, R) of rows with coefficients (p, R), (R,), from `t` or without a state.
+
+    `t` is moved on in place.
 
     Also ``z - u`` less the offset (n, R), 0 for rows of no training set, and the part but for
     products and total.
@@ -190,7 +226,6 @@ def advanced(
     if t is None:
         t, before = np.empty_like(e), orders.rho
         splitting.begin(*code, e, block.y, weight, orders.rho, t)
-    t = np.ascontiguousarray(t)
     sums = np.zeros((5, e.shape[1]))
     splitting.advance(*code, e, t, block.y, weight, inside, before, orders.rho, sums)
     if block.offset is not None:
@@ -229,10 +264,26 @@ def _duals(
     )
     low = -block.y if loss.name == "hinge" else np.full(block.n_rows, -loss.parameter)
     near = apart <= orders.radius
+    del apart
+    count, crowded = near.sum(axis=0), _crowded(orders.frame, block, near, level)
+    near[:, crowded] = False
     rows = np.flatnonzero(near.any(axis=1))
     features = orders.frame.rows(block, rows)
     some = level[rows], low[rows], near[rows], weight[rows], halves[:, rows]
-    return sums, Kinks.of(features, *some)
+    return sums, Kinks.of(features, *some, count, crowded)
+
+
+def _crowded(frame: Frame, block: Block, near: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Columns (R,) with too many different rows of `near` (n, R), told without dense features."""
+    most, p = CROWD * most_kinks(frame.origin.size), frame.origin.size
+    crowded: np.ndarray = near.sum(axis=0) > most
+    if crowded.any():
+        mix = np.random.default_rng(0).normal(size=(p, 1))
+        place = frame.times(block, mix, np.zeros(1))[:, 0] + np.pi * level + block.y
+        _, place = np.unique(place, return_inverse=True)
+        for j in np.flatnonzero(crowded):
+            crowded[j] = np.count_nonzero(np.bincount(place[near[:, j]])) > most
+    return crowded
 
 
 def _evaluated(

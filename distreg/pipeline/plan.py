@@ -227,7 +227,8 @@ def _memory(config: PipelineConfig, dataset: Dataset, cells: Cells, resources: R
     if model.driver in BY_ROUNDS:
         known = {f.name: getattr(memory, f.name) for f in fields(memory)}
         rounds = RoundsMemory(**known, n_rows=dataset.n_rows, n_ratios=len(model.l1_ratios))
-        return rounds if model.driver == "admm" else ConsensusMemory.of(rounds, dataset.groups)
+        rounds = rounds.with_groups(dataset.groups)
+        return rounds if model.driver == "admm" else ConsensusMemory.of(rounds)
     several = get_loss(model.loss).target == "classes"
     return GlmMemory(
         **{f.name: getattr(memory, f.name) for f in fields(memory)},

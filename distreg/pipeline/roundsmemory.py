@@ -11,8 +11,12 @@ from distreg.pipeline.memory import BASE_BYTES, BATCH_COPIES, Memory
 
 __all__ = ["ConsensusMemory", "RoundsMemory"]
 
-ROW_COPIES, RETURNED = 6, 4
-"""Numbers of a row and fit that a task holds at once, and of a feature and fit that it returns."""
+ROW_COPIES, RETURNED = 8, 4
+"""Numbers of a row and fit that a task holds at once besides its states, and of a feature and fit
+that it returns."""
+
+EIGEN_COPIES = 6
+"""Matrices of p x p numbers while products are decomposed."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,18 @@ class RoundsMemory(Memory):
     ----------
     n_rows, n_ratios : int
         Rows, and paths (l1_ratios).
+    blocks : tuple of tuples of int
+        Rows of the blocks of each group.
     """
 
     n_rows: int = 0
     n_ratios: int = 1
+    blocks: tuple[tuple[int, ...], ...] = ()
+
+    def with_groups(self, groups: Sequence[Group]) -> Self:
+        """With the blocks of some groups."""
+        blocks = tuple(tuple(recipe.n_rows for recipe in group.recipes) for group in groups)
+        return replace(self, blocks=blocks)
 
     def with_path(self, n_alphas: int) -> Self:
         """What one path of `n_alphas` needs."""
@@ -51,28 +63,51 @@ class RoundsMemory(Memory):
         return self.rows_state
 
     @property
+    def columns(self) -> int:
+        """Fits of a batch."""
+        return self.rows_state // max(8 * self.n_numbers, 1)
+
+    @property
+    def products(self) -> int:
+        """Bytes of the products of all features."""
+        return 8 * (self.n_dense + self.n_sparse + 1) ** 2
+
+    @property
+    def state(self) -> int:
+        """Bytes of what a task returns: these or, of a batch, products, gradients, curvature."""
+        returned = 8 * RETURNED * (self.n_dense + self.n_sparse + 1) * self.columns
+        return max(self.products, returned)
+
+    @property
     def worker(self) -> int:
-        """As for the squared loss; one worker may have to hold all states."""
-        return super().worker + self.kept
+        """One worker may have to hold all states; a task holds new ones and rows of a block."""
+        rows = max((r for group in self.blocks for r in group), default=0)
+        group = max(map(sum, self.blocks), default=0)
+        busy = min(self.threads, max(self.n_groups, 1))
+        each = 8 * self.columns * (ROW_COPIES * rows + group) + self.products
+        return super().worker + self.kept + busy * each
+
+    @property
+    def client(self) -> int:
+        """The products and their decomposition, all columns, and what is made of a batch."""
+        p, n_fits = self.n_dense + self.n_sparse, self.n_paths * (self.n_folds + 1)
+        columns = 8 * p * (3 * n_fits + BATCH_COPIES * self.columns)
+        return BASE_BYTES + self.state + EIGEN_COPIES * self.products + columns
 
 
 @dataclass(frozen=True)
 class ConsensusMemory(RoundsMemory):
-    """What memory depends on, for consensus.
-
-    Attributes
-    ----------
-    blocks : tuple of tuples of int
-        Rows of the blocks of each group.
-    """
-
-    blocks: tuple[tuple[int, ...], ...] = ()
+    """What memory depends on, for consensus, which has no products of all features."""
 
     @classmethod
-    def of(cls, rounds: RoundsMemory, groups: Sequence[Group]) -> Self:
-        """With the blocks of some groups."""
-        blocks = tuple(tuple(recipe.n_rows for recipe in group.recipes) for group in groups)
-        return cls(**{f.name: getattr(rounds, f.name) for f in fields(rounds)}, blocks=blocks)
+    def of(cls, rounds: RoundsMemory) -> Self:
+        """The same data by consensus."""
+        return cls(**{f.name: getattr(rounds, f.name) for f in fields(rounds)})
+
+    @property
+    def products(self) -> int:
+        """None."""
+        return 0
 
     @property
     def n_numbers(self) -> int:
@@ -92,26 +127,3 @@ class ConsensusMemory(RoundsMemory):
 
         p = self.n_dense + self.n_sparse
         return [width for rows in self.blocks for width in widths(rows, p)]
-
-    @property
-    def columns(self) -> int:
-        """Fits of a batch."""
-        return self.rows_state // (8 * self.n_numbers)
-
-    @property
-    def state(self) -> int:
-        """Bytes of what a task returns: products, gradients and curvature of a batch."""
-        return 8 * RETURNED * (self.n_dense + self.n_sparse + 1) * self.columns
-
-    @property
-    def worker(self) -> int:
-        """With what a task holds of each row of a block."""
-        rows = max((r for group in self.blocks for r in group), default=0)
-        busy = min(self.threads, max(self.n_groups, 1))
-        return super().worker + busy * 8 * ROW_COPIES * rows * self.columns
-
-    @property
-    def client(self) -> int:
-        """All columns, and what is computed of those of a batch."""
-        p, n_fits = self.n_dense + self.n_sparse, self.n_paths * (self.n_folds + 1)
-        return BASE_BYTES + self.state + 8 * p * (3 * n_fits + BATCH_COPIES * self.columns)
