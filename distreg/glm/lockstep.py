@@ -239,9 +239,9 @@ class Lockstep:
             model, sampled = (self.anchors.between(fit, of_sample) for of_sample in (False, True))
             if model is None or sampled is None:
                 return
-            point = np.r_[columns.intercept[fit], columns.coef[fit]]
+            point = np.append(columns.intercept[fit], columns.coef[fit])
             pairs = surrogate.pairs(fit, self._secants.of(fit), point, here[i])
-            move = np.r_[self._trial_intercept[fit], self._trial[fit]] - point
+            move = np.append(self._trial_intercept[fit], self._trial[fit]) - point
             own = self.anchors.is_at(fit)
             change = change_of(model, sampled, pairs, own, move, here[i] - there[i])
             grad = columns.grad[fit] - change[n_classes:]
@@ -348,7 +348,7 @@ class Lockstep:
             intercept = self._trial_intercept[fit] - columns.intercept[fit]
             change = columns.grad[fit, at] - values.grad[i, at]
             change_intercept = columns.grad_intercept[fit] - values.grad_intercept[i]
-            pair = Pair(np.r_[intercept, move[at]], np.r_[change_intercept, change])
+            pair = Pair(np.append(intercept, move[at]), np.append(change_intercept, change))
             self._secants.learn(fit, pair)
 
     def _adopt(self, fits: np.ndarray) -> None:
