@@ -153,6 +153,8 @@ def _rank(gram: np.ndarray) -> int:
 
 def _trace(gram: np.ndarray, ridge: float) -> float | None:
     """``tr(C (C + ridge)^-1)`` by Cholesky; None where that breaks down."""
+    if gram.size == 0:  # LAPACK writes an error
+        return 0.0
     matrix = gram.copy()
     matrix[np.diag_indices_from(matrix)] += ridge
     factor, failed = lapack.dpotrf(matrix, overwrite_a=True)
