@@ -21,6 +21,7 @@ class RoundsTrace:
     ----------
     primal_residual, dual_residual : (T,) arrays
         Largest residual of the fits that took part, each relative to the size of what differs.
+        NaN where none is known.
     rho : (T,) array
         Median penalty of these fits.
     n_active : (T,) int array

@@ -39,5 +39,6 @@ class Trace:
 
 
 def _largest(residual: np.ndarray) -> float:
-    """Largest one that is known: where nothing moves there is nothing to compare with."""
-    return float(np.max(residual, where=np.isfinite(residual), initial=0.0))
+    """Largest one that is known, or NaN: where nothing moves there is nothing to compare with."""
+    known = residual[np.isfinite(residual)]
+    return float(known.max()) if known.size else np.nan
