@@ -25,6 +25,9 @@ COLUMN_COPIES = 9
 """Arrays of one number for each fit, class and feature: coefficients, gradients, trial points, and
 both sides of three pairs. With sparse features there is one more: the curvature along each."""
 
+GUIDE_COPIES = 9
+"""The same of what a sample says of them: where they stood, gradients, and those of three moves."""
+
 BATCH_COPIES = 12
 """The same for the columns of a batch, with what is computed from them at once."""
 
@@ -157,6 +160,11 @@ class GlmMemory(Memory):
         return is_wide(self.n_dense + self.n_sparse, self.n_classes, (ratio,) * self.n_ratios)
 
     @property
+    def guided(self) -> bool:
+        """Whether a sample of the rows may correct steps, with curvature of its own."""
+        return not (self.wide or self.n_sparse or self.n_classes > 1)
+
+    @property
     def set_size(self) -> int:
         """Most features that have curvature."""
         from distreg.glm.working import largest_set
@@ -238,13 +246,17 @@ class GlmMemory(Memory):
         from distreg.glm.anchors import METRIC_BYTES
 
         p, n_sets = self.n_classes * (self.n_dense + self.n_sparse), self.n_folds + 1
-        columns = (COLUMN_COPIES + bool(self.n_sparse)) * self.n_paths * n_sets * p
+        guide = GUIDE_COPIES * self.guided
+        columns = (COLUMN_COPIES + guide + bool(self.n_sparse)) * self.n_paths * n_sets * p
         if self.wide:
             columns = self.n_paths * n_sets * p + BATCH_COPIES * self.columns * p
         square = (self.n_classes * self.set_size) ** 2
         metrics = max(min(self.anchors * n_sets * square, METRIC_BYTES // 8), self.anchors * square)
         steps = STEP_COPIES * self.path_threads * square
-        return BASE_BYTES + self.state + 8 * (columns + metrics + steps)
+        if self.guided:
+            metrics *= 2
+        sampled = self.curvature * self.guided
+        return BASE_BYTES + self.state + sampled + 8 * (columns + metrics + steps)
 
     def peaks(self) -> tuple[int, int]:
         """Bytes of each worker and of this process, which keeps its metrics during a pass."""
