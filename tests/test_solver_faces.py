@@ -158,8 +158,11 @@ def test_rounds_are_metrics_of_the_parent(data: Path, solver: str) -> None:
         assert parent.data.params["solver"] == solver
         for name, values in trace.items():
             history = client.get_metric_history(parent.info.run_id, f"admm/{name}")
-            assert [m.step for m in history] == list(range(1, len(values) + 1))
-            np.testing.assert_allclose([m.value for m in history], values)
+            # what is not known in a round, as residuals are not in the first, is no metric of it
+            known = [(k, value) for k, value in enumerate(values, 1) if value is not None]
+            assert [m.step for m in history] == [k for k, _ in known]
+            np.testing.assert_allclose([m.value for m in history], [value for _, value in known])
+            assert len(known) >= len(values) - 1
 
 
 @pytest.mark.cluster
