@@ -65,10 +65,12 @@ class Point:
     farthest: np.ndarray | None = None
     bend: np.ndarray | None = None
 
-    def may_enter(self, grad: np.ndarray, share: float, slack: float = 0.0) -> np.ndarray:
-        """Whether gradients exceed a share of the L1 weight, in a direction that is free."""
-        large = self.usable & (np.abs(grad) > share * self.lasso + slack)
-        return np.asarray(large & (self.box is None or penalties.room(grad, self.box) > 0))
+    @property
+    def likely(self) -> np.ndarray:
+        """Features that are active, or whose gradient says that they may become so, (P,) bool."""
+        large = self.usable & (np.abs(self.grad) > LIKELY * self.lasso)
+        free = self.box is None or penalties.room(self.grad, self.box) > 0
+        return np.asarray((self.coef != 0.0) | (large & free))
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,7 @@ def step_of(
     if not model.is_bounded:
         return None
     if point.bend is not None:
-        active = (point.coef != 0.0) | point.may_enter(point.grad, LIKELY)
-        model.bend(point.bend, active)
+        model.bend(point.bend, point.likely)
     model.correct(pairs)
     n_classes = model.corner.shape[0]
     grad, cross = point.grad, model.cross[:0]
