@@ -14,7 +14,7 @@ from distreg.glm.between import Between
 from distreg.glm.metric import Metric, edges_of, metric_of
 from distreg.glm.problem import Fits, Problem, curvature_bytes, joined_cells
 
-__all__ = ["N_ANCHORS", "ONE_STEP_ANCHORS", "Anchor", "Anchors", "Sampled"]
+__all__ = ["FEW", "N_ANCHORS", "ONE_STEP_ANCHORS", "Anchor", "Anchors", "Sampled"]
 
 N_ANCHORS = 5
 """Fits of a path at which a pass takes curvature."""
@@ -33,7 +33,7 @@ METRIC_BYTES = 256_000_000
 training set after the other."""
 
 FEW = 16
-"""Columns that are left to the end have anchors each, where a task may hold them."""
+"""Columns that are left to the end have anchors each: a pass costs more than their curvature."""
 
 
 class Sampled(NamedTuple):
@@ -68,6 +68,8 @@ class Anchors:
     n_threads : int
     n_anchors : int
         Fits of a path at which curvature is taken at once.
+    few : int
+        Fits that have anchors each, where a task may hold them.
 
     Attributes
     ----------
@@ -81,12 +83,14 @@ class Anchors:
         Cells that share it.
     """
 
-    def __init__(self, problem: Problem, fits: Fits, n_threads: int, n_anchors: int) -> None:
+    def __init__(
+        self, problem: Problem, fits: Fits, n_threads: int, n_anchors: int, few: int = FEW
+    ) -> None:
         self.problem, self.fits = problem, fits
         self.held: list[Anchor] = []
         self.own: set[int] = set()
         self._before: list[Anchor] = []
-        self._n_threads, self._n_anchors = n_threads, n_anchors
+        self._n_threads, self._n_anchors, self._few = n_threads, n_anchors, few
         self.features = np.arange(problem.n_features)
         self.cell_of = joined_cells(problem, fits.shape[1] * n_anchors)
         self._metrics: dict[tuple[int, int, bool], Metric] = {}
@@ -163,7 +167,7 @@ class Anchors:
         trial : (F, C p) array
             Scaled coefficients of all fits.
         """
-        if fits.size <= min(FEW, self.room):
+        if fits.size <= min(self._few, self.room):
             return fits
         sets, paths, index = np.unravel_index(fits, self.fits.shape)
         chosen = []

@@ -43,8 +43,17 @@ __all__ = [
     "summarised",
 ]
 
-SAMPLE_ROWS_PER_FEATURE = 20
+FEWEST_SAMPLE_ROWS = 20
+"""Rows of the sample for each coefficient: enough for a start."""
+
+MOST_SAMPLE_ROWS = 100
+"""Rows beyond which more save no pass."""
+
+SAMPLE_SHARE = 0.1
+"""Of the rows, between the two: the sample is evaluated twice for each pass."""
+
 SAMPLE_BYTES = 64_000_000
+
 FEWEST_ADAPTIVE = 8
 """Passes below which two fits end nowhere."""
 
@@ -280,10 +289,13 @@ def _solve(
 
 
 def sample_size(dataset: Dataset, n_classes: int) -> int:
-    """Rows of the sample: enough for a start, little beside the data's blocks."""
-    p = dataset.n_features
+    """Rows of the sample: enough for a start and a guide, little beside all rows."""
+    width = dataset.n_features * n_classes
+    wanted = np.clip(
+        SAMPLE_SHARE * dataset.n_rows, FEWEST_SAMPLE_ROWS * width, MOST_SAMPLE_ROWS * width
+    )
     most = SAMPLE_BYTES // (8 * (dataset.n_dense + min(dataset.n_sparse, 64) + 4))
-    return int(min(max(SAMPLE_ROWS_PER_FEATURE * p * n_classes, 2000), max(most, 1)))
+    return int(min(max(wanted, 2000), max(most, 1)))
 
 
 def check_target(problem: Problem) -> None:
@@ -334,4 +346,5 @@ def _advance(
     used = driver.advance(full, tolerance, 1, n_single=int(single))
     driver.seed_folds(full, tolerance, single)
     driver.step(every[~columns.done])
-    driver.advance(every, tolerance, n_passes - used - 1, n_single=int(single))
+    # the curvature of the cells is that of a moment ago
+    driver.advance(every, tolerance, n_passes - used - 1, anchors=False, n_single=int(single))

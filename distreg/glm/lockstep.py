@@ -9,7 +9,7 @@ import numpy as np
 
 from distreg.evaluation import Evaluate, Evaluation
 from distreg.glm.adoption import DOUBLE, adopt
-from distreg.glm.anchors import N_ANCHORS, Anchors, Sampled
+from distreg.glm.anchors import FEW, N_ANCHORS, Anchors, Sampled
 from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels, null_curvature
@@ -46,6 +46,8 @@ class Lockstep:
         Fits of a path at which curvature is taken at once.
     surrogate : Surrogate, optional
         Corrects the steps.
+    few : int
+        Columns that have anchors each.
 
     Attributes
     ----------
@@ -61,12 +63,13 @@ class Lockstep:
         n_threads: int,
         n_anchors: int = N_ANCHORS,
         surrogate: Surrogate | None = None,
+        few: int = FEW,
     ) -> None:
         self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
         self._evaluate, self._nulls = evaluate, nulls
         self._unit, self._null = nulls.unit, nulls.objective
         self._n_threads, self._surrogate = n_threads, surrogate
-        self.anchors = Anchors(self.problem, self.fits, n_threads, n_anchors)
+        self.anchors = Anchors(self.problem, self.fits, n_threads, n_anchors, few)
         n = columns.fits.size
         self._trial = columns.coef.copy()
         self._trial_intercept = columns.intercept.copy()
@@ -120,7 +123,7 @@ class Lockstep:
         The first evaluation takes curvature if `anchors`; the first `n_single` of them are of
         single precision, and certify nothing.
         """
-        wanted, fresh, used = anchors, False, 0
+        wanted, fresh, used = anchors, not anchors, 0
         while used < max_evaluations:
             active = fits[~self.columns.done[fits]]
             if active.size == 0:

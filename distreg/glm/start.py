@@ -27,6 +27,9 @@ LARGEST_LOSS = 1e100
 """Mean loss of a null model beyond which nothing can be computed."""
 
 SAMPLE_CHUNKS = 5
+N_SAMPLE = 3
+"""Fits of a chunk at which the sample's curvature is taken."""
+
 MAX_SAMPLE_EVALUATIONS = 200
 
 MANY_SETS = 25
@@ -111,7 +114,8 @@ def start(
     small.coef[:], small.intercept[:] = columns.coef, columns.intercept
     evaluate = evaluate_on(sample, runner.n_threads)
     known = nulls if sample.whole else nulls.unknown()
-    driver = Lockstep(small, evaluate, known, runner.n_threads, n_anchors=3)
+    # one more evaluation of the sample costs less than curvature of many columns
+    driver = Lockstep(small, evaluate, known, runner.n_threads, n_anchors=N_SAMPLE, few=N_SAMPLE)
     aim = Tolerance(0.3 * tolerance.violation, 0.3 * tolerance.gap) if sample.whole else ROUGH
     n_alphas, n_sets = fits.alphas.shape[1], fits.n_sets if every_set else 1
     grid = np.arange(fits.size).reshape(fits.shape)
