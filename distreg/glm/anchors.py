@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class Anchors:
         self._edges: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._length = np.zeros(fits.shape[1:])
         self._nearby: dict[int, tuple[int, int, float] | None] = {}
+        self._places: dict[tuple[int, int], list[tuple[int, int]]] = {}
 
     @property
     def columns(self) -> np.ndarray | slice:
@@ -144,7 +146,7 @@ class Anchors:
         renewed = {anchor.s for anchor in new}
         self._before = self.held
         self.held = [anchor for anchor in self.held if anchor.s not in renewed] + new
-        self._metrics, self._edges = {}, {}
+        self._metrics, self._edges, self._places = {}, {}, {}
         return other
 
     def drop(self, fits: np.ndarray) -> None:
@@ -153,7 +155,8 @@ class Anchors:
         if refused:
             kept = [a for a in self.held if (a.s, a.path, a.index) not in refused]
             former = [a for a in self._before if (a.s, a.path, a.index) in refused]
-            self.held, self._metrics, self._edges = kept + former, {}, {}
+            self.held = kept + former
+            self._metrics, self._edges, self._places = {}, {}, {}
 
     def choose(self, fits: np.ndarray, trial: np.ndarray) -> np.ndarray:
         """Fits spread over the range that is being worked on, of the full data.
@@ -196,6 +199,7 @@ class Anchors:
         Those of the sample, too, if `sampled`.
         """
         s = self.fits.of(int(fits[0]))[0]
+        self._places = {}
         self._nearby = {int(fit): self._around(int(fit)) for fit in fits}
         around = {i for found in self._nearby.values() if found is not None for i in found[:2]}
         kinds = (False, True) if sampled else (False,)
@@ -252,18 +256,24 @@ class Anchors:
     def _around(self, fit: int) -> tuple[int, int, float] | None:
         """Anchors around a fit, and the share of the second."""
         s, path, index = self.fits.of(fit)
-        usable = [(a.s, a.index, i, a.path) for i, a in enumerate(self.held) if a.s in (0, s)]
-        near = [a[:3] for a in usable if a[3] == path]
-        on_path = near or [a[:3] for a in usable]
-        if not on_path:
+        places = self._places.get((s, path))
+        if places is None:
+            places = self._places[s, path] = self._on_path(s, path)
+        if not places:
             return None
-        own = s if any(a == s for a, _, _ in on_path) else 0
-        places = [(place, i) for a, place, i in on_path if a == own]
-        low = max((p for p in places if p[0] <= index), default=min(places))
-        high = min((p for p in places if p[0] >= index), default=max(places))
+        at = bisect_left(places, (index, -1))
+        high = places[min(at, len(places) - 1)]
+        low = high if high[0] <= index else places[max(at - 1, 0)]
         if low == high:
             return low[1], low[1], 0.0
         length = self._length[path]
         way = length[high[0]] - length[low[0]]
         share = (length[index] - length[low[0]]) / way if way > 0.0 else 0.0
         return low[1], high[1], float(np.clip(share, 0.0, 1.0))
+
+    def _on_path(self, s: int, path: int) -> list[tuple[int, int]]:
+        """Places and numbers of the anchors for a path of a training set, in order."""
+        usable = [(i, a) for i, a in enumerate(self.held) if a.s in (0, s)]
+        on_path = [(i, a) for i, a in usable if a.path == path] or usable
+        own = s if any(a.s == s for _, a in on_path) else 0
+        return sorted((a.index, i) for i, a in on_path if a.s == own)

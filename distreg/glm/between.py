@@ -64,7 +64,7 @@ class Between:
         keep = 1.0 - share
         self.grams = left.gram, right.gram, share
         with np.errstate(invalid="ignore"):  # 0 times infinity: not bounded
-            self._diagonal = keep * np.diagonal(left.gram) + share * np.diagonal(right.gram)
+            self._diagonal = keep * left.diagonal + share * right.diagonal
             self.corner = keep * left.corner + share * right.corner
             self.cross = keep * left.cross + share * right.cross
         self.low = np.empty((2, 0, self.cross.shape[1]))

@@ -77,7 +77,7 @@ class Lockstep:
         real = self.problem.loss.target == "real"
         self._size = 1.0 if real else null_curvature(self.problem, nulls)
         self._promised = np.zeros(n)
-        self._asked = np.empty(0, dtype=np.int64)
+        self._asked, self._single = np.empty(0, dtype=np.int64), False
         self._secants = Secants()
         self._damping = np.ones(n)
         self._settled = np.zeros(n, dtype=bool)
@@ -230,7 +230,7 @@ class Lockstep:
             return
         sets = self._sets[fits]
         here, there = (
-            surrogate.gradients(sets, coef[fits], intercept[fits])
+            surrogate.gradients(sets, coef[fits], intercept[fits], self._single)
             for coef, intercept in (
                 (columns.coef, columns.intercept),
                 (self._trial, self._trial_intercept),
@@ -279,7 +279,7 @@ class Lockstep:
             single,
         )
         found = self._evaluate(request)
-        self._asked = anchors
+        self._asked, self._single = anchors, single
         if anchors.size and self.anchors.renew(anchors, found.curvature, self._sampled(anchors)):
             self._secants = Secants()
         return found

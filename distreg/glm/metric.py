@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from distreg.evaluation import Curvature
 from distreg.glm.problem import TrainingSet
 from distreg.kernels.products import add_edges, add_scaled
 
-__all__ = ["Metric", "edges_of", "follow_of", "metric_of"]
+__all__ = ["Metric", "edges_of", "follow_of", "inverse_of", "metric_of"]
+
+
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,24 @@ class Metric:
     cross: np.ndarray
     gram: np.ndarray
 
+    @cached_property
+    def diagonal(self) -> np.ndarray:
+        """Of `gram`, (P,): side by side in memory, because every column asks for it."""
+        return np.diagonal(self.gram).copy()
+
+
+def inverse_of(corner: np.ndarray) -> np.ndarray:
+    """``corner^-1`` (C, C); 0 where there is no curvature."""
+    if corner.size == 1:
+        value = float(corner[0, 0])
+        return np.array([[1.0 / value if value > TINY else 0.0]])
+    # a common shift of all classes changes nothing, so the corner is singular
+    return np.asarray(np.linalg.pinv(corner, rtol=1e-12, hermitian=True))
+
 
 def follow_of(corner: np.ndarray, right: np.ndarray) -> np.ndarray:
     """``corner^-1 right``; 0 where there is no curvature."""
-    if corner.size == 1:
-        value = float(corner[0, 0])
-        return right / value if value > 0.0 else np.zeros_like(right)
-    # a common shift of all classes changes nothing, so the corner is singular
-    return np.asarray(np.linalg.pinv(corner, rtol=1e-12, hermitian=True) @ right)
+    return np.asarray(inverse_of(corner) @ right)
 
 
 def metric_of(

@@ -9,10 +9,10 @@ import numpy as np
 
 from distreg import penalties
 from distreg.glm.between import Between
-from distreg.glm.metric import follow_of
+from distreg.glm.metric import inverse_of
 from distreg.glm.secant import Pair
 from distreg.penalties import Box
-from distreg.solvers.newton import LIKELY, newton_minimum
+from distreg.solvers.newton import LIKELY, newton_move
 from distreg.summary import TrainingSummary
 
 __all__ = ["LONGEST_STEP", "Point", "Step", "farthest_of", "step_of"]
@@ -30,9 +30,6 @@ may have next to no curvature."""
 EQUAL = 1.5
 """Largest value of a rare feature over its mean square by its mean, which is that of its rows where
 they have the same: nothing is known of the size of others."""
-
-ROUNDING = 1e-11
-"""Excess of a gradient, beside the largest one, that is rounding."""
 
 
 @dataclass(frozen=True)
@@ -115,31 +112,22 @@ def step_of(
     if point.bend is not None:
         model.bend(point.bend, point.likely)
     model.correct(pairs)
-    n_classes = model.corner.shape[0]
-    grad, cross = point.grad, model.cross[:0]
-    follow, own = cross, np.zeros(n_classes)
-    if fit_intercept:
-        cross, follow = model.cross, follow_of(model.corner, model.cross)
-        own = follow_of(model.corner, point.grad_intercept)
-        grad = grad - model.cross.T @ own
+    box = np.empty((2, 0)) if point.box is None else np.array([point.box.lower, point.box.upper])
+    inverse = inverse_of(model.corner) if fit_intercept else np.empty((0, 0))
+    # rows that the model leaves out of the curvature may count again after a step
     lift = (damping - 1.0) * LEVENBERG * size
-    new = _minimum(model, point, grad, cross, follow, (damping, lift, size), inexact)
-    if point.farthest is not None:
-        new = np.clip(new, point.coef - point.farthest, point.coef + point.farthest)
-    move = np.zeros(n_classes + new.size)
-    move[n_classes:] = new - point.coef
-    if fit_intercept:
-        move[:n_classes] = own / damping - follow @ move[n_classes:]
-    share = _shorten(model, move, longest)
-    lasso, ridge = point.lasso, point.ridge
-    promised = -(point.grad @ move[n_classes:]) - point.grad_intercept @ move[:n_classes]
-    promised += lasso @ (np.abs(new) - np.abs(point.coef))
-    promised += 0.5 * (ridge @ (new**2 - point.coef**2))
-    return Step(
-        coef=point.coef + share * move[n_classes:] if share < 1.0 else new,
-        intercept_move=share * move[:n_classes],
-        promised=share * min(float(promised), 0.0),
+    coef, move, promised = newton_move(
+        model.grams,
+        model.low,
+        (model.corner, model.cross, inverse),
+        (point.coef, point.grad, point.grad_intercept),
+        (point.lasso, point.ridge),
+        point.usable,
+        box,
+        np.empty(0) if point.farthest is None else point.farthest,
+        (size, inexact, damping, lift, longest),
     )
+    return Step(coef=np.asarray(coef), intercept_move=np.asarray(move), promised=float(promised))
 
 
 def farthest_of(summary: TrainingSummary, bend: np.ndarray) -> np.ndarray:
@@ -156,40 +144,3 @@ def farthest_of(summary: TrainingSummary, bend: np.ndarray) -> np.ndarray:
         longest = np.where(equal, LONGEST_RARE / summary.reach, np.inf)
     longest = np.tile(longest, bend.size // longest.size)
     return np.where(np.isnan(bend), np.inf, longest)
-
-
-def _minimum(
-    model: Between,
-    point: Point,
-    grad: np.ndarray,
-    cross: np.ndarray,
-    follow: np.ndarray,
-    sizes: tuple[float, float, float],
-    inexact: float,
-) -> np.ndarray:
-    """Coefficients (P,), with the intercepts at their optimum.
-
-    The curvature is multiplied by the damping, and lifted: rows that the model leaves out of it may
-    count again after the step.
-    """
-    damping, lift, size = sizes
-    slack = ROUNDING * float(np.abs(grad).max(initial=0.0))
-    # the model holds nearby: its exact minimum is not worth having
-    violation = penalties.distance(point.coef, grad, point.lasso, point.ridge, point.box)
-    slack = max(slack, inexact * float((violation * point.usable).max(initial=0.0)))
-    box = np.empty((2, 0)) if point.box is None else np.array([point.box.lower, point.box.upper])
-    new = newton_minimum(
-        model.grams, model.low, cross, follow, point.coef, grad, point.lasso, point.ridge,
-        point.usable, box, (size, slack, damping, lift),
-    )  # fmt: skip
-    return np.asarray(new)
-
-
-def _shorten(model: Between, move: np.ndarray, longest: float) -> float:
-    """Share of a step after which the linear predictor has moved by `longest`, at most 1."""
-    if not np.isfinite(longest):
-        return 1.0
-    square, total = float(move @ model.change_of(move)), float(np.trace(model.corner))
-    if not (square > 0.0 and total > 0.0):
-        return 1.0
-    return float(min(1.0, longest / np.sqrt(square / total)))

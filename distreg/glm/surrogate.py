@@ -41,6 +41,10 @@ FEWEST_ROWS = 5
 """Rows of the sample for each coefficient below which its error is too large to be of use."""
 
 
+SAME = 1e-9
+"""Distance of two points, over their size, that is rounding."""
+
+
 class Surrogate:
     """The problem on a sample of the rows.
 
@@ -85,12 +89,16 @@ class Surrogate:
         found = self._evaluate(request).curvature
         return [Sampled(curvature, self.problem.cell_weight) for curvature in found]
 
-    def gradients(self, sets: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    def gradients(
+        self, sets: np.ndarray, coef: np.ndarray, intercept: np.ndarray, single: bool
+    ) -> np.ndarray:
         """Negative gradients (n, C + C p) in intercepts and coefficients at the points."""
         nothing = np.empty(0, dtype=np.int64)
         features = np.arange(self.problem.n_features)
         cell_of = np.zeros(len(self.problem.role), dtype=np.int64)
-        request = request_of(self.problem, sets, coef, intercept, nothing, features, cell_of)
+        request = request_of(
+            self.problem, sets, coef, intercept, nothing, features, cell_of, single=single
+        )
         found = values_of(self.problem, sets, self._evaluate(request))
         return np.hstack([found.grad_intercept, found.grad])
 
@@ -113,7 +121,8 @@ class Surrogate:
         before, self._seen[fit] = self._seen.get(fit), (point, grad)
         if before is not None and len(pairs) and not any(pairs[-1] is p for p, _ in both):
             move = pairs[-1].move
-            if np.allclose(before[0] + move, point, rtol=1e-9, atol=0.0):
+            apart = np.abs(before[0] + move - point).max()
+            if apart <= SAME * np.abs(point).max():
                 both.append((pairs[-1], Pair(move, before[1] - grad)))
         self._pairs[fit] = both
         return both

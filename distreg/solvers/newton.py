@@ -28,7 +28,7 @@ from distreg.penalties import AT_BOUND
 from distreg.solvers.boxed import descend_boxed
 from distreg.solvers.descent import descend_from
 
-__all__ = ["newton_minimum", "newton_step"]
+__all__ = ["newton_minimum", "newton_move", "newton_step"]
 
 FLOOR = 1e-12
 """Smallest curvature of a feature beside the largest, or the null model's: a saturated model has
@@ -40,6 +40,9 @@ active."""
 
 MOST = 0.7
 """Share of the features that are as well solved for together."""
+
+ROUNDING = 1e-11
+"""Excess of a gradient, beside the largest one, that is rounding."""
 
 CANCELLED = 1e-12
 """Share of the diagonal that is rounding when the intercepts' part has been subtracted."""
@@ -169,3 +172,108 @@ def newton_minimum(grams, low, cross, follow, coef, grad, lasso, ridge, usable, 
             return new
         _may_enter(now, lasso, usable, box, LIKELY, slack, may)
         inside |= late | may
+
+
+@njit(cache=True, nogil=True)
+def _violation(coef, grad, lasso, ridge, usable, box):
+    """Largest distance of a gradient from the subdifferential, as `penalties.distance`."""
+    most = 0.0
+    for j in range(coef.shape[0]):
+        if usable[j]:
+            below = ridge[j] * coef[j] + (lasso[j] if coef[j] > 0.0 else -lasso[j]) - grad[j]
+            above = grad[j] - ridge[j] * coef[j] - (lasso[j] if coef[j] >= 0.0 else -lasso[j])
+            if box.shape[1] > 0 and coef[j] <= box[0, j] * AT_BOUND:
+                below = 0.0
+            if box.shape[1] > 0 and coef[j] >= box[1, j] * AT_BOUND:
+                above = 0.0
+            most = max(most, below, above)
+    return most
+
+
+@njit(cache=True, nogil=True)
+def _square(grams, low, corner, cross, first, move):
+    """Curvature along a move of the intercepts, `first` (C,), and the coefficients."""
+    total = np.sum(product_of(grams, low, move) * move)
+    for c in range(corner.shape[0]):
+        total += first[c] * (np.sum(corner[c] * first) + 2.0 * np.sum(cross[c] * move))
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _promised(coef, grad, lasso, ridge, new):
+    """Change of the penalty and of the linear part of the loss."""
+    total = 0.0
+    for j in range(coef.shape[0]):
+        total += lasso[j] * (abs(new[j]) - abs(coef[j])) - grad[j] * (new[j] - coef[j])
+        total += 0.5 * ridge[j] * (new[j] ** 2 - coef[j] ** 2)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _share(grams, low, corner, cross, first, move, longest):
+    """Share of a move after which the linear predictor has changed by `longest`, at most 1."""
+    if longest == np.inf:
+        return 1.0
+    square, total = _square(grams, low, corner, cross, first, move), 0.0
+    for c in range(corner.shape[0]):
+        total += corner[c, c]
+    if not (square > 0.0 and total > 0.0):
+        return 1.0
+    return min(1.0, longest / np.sqrt(square / total))
+
+
+@njit(cache=True, nogil=True)
+def newton_move(grams, low, edges, point, penalty, usable, box, farthest, sizes):
+    """A step of coefficients and intercepts, no longer than the model holds.
+
+    Parameters
+    ----------
+    grams, low, usable, box
+        As of `newton_minimum`.
+    edges : (C, C), (C, p) and (C, C) arrays
+        Curvature of the intercepts, that of intercepts and coefficients, and the inverse of the
+        first one; the inverse is (0, 0) where intercepts stay 0.
+    point : (p,), (p,) and (C,) arrays
+        Coefficients, and negative gradients in coefficients and intercepts.
+    penalty : pair of (p,) arrays
+        `lasso` and `ridge`.
+    farthest : (p,) array, or (0,)
+        Longest moves of the coefficients.
+    sizes : five floats
+        What a curvature is to be compared with; share of the violation that may be left; damping;
+        lift; root mean square change of the linear predictor after which the step ends.
+
+    Returns
+    -------
+    coef : (p,) array
+    move : (C,) array
+        Of the intercepts.
+    promised : float
+        Predicted change of the objective, not above 0.
+    """
+    (corner, cross, inverse), (coef, grad, grad_intercept) = edges, point
+    (lasso, ridge), (size, inexact, damping, lift, longest) = penalty, sizes
+    n_free = inverse.shape[0]
+    own, follow, reduced = np.zeros(n_free), np.zeros((n_free, coef.shape[0])), grad.copy()
+    for c in range(n_free):
+        own[c] = np.sum(inverse[c] * grad_intercept)
+        reduced -= own[c] * cross[c]
+        for d in range(n_free):
+            follow[c] += inverse[c, d] * cross[d]
+    # the model holds nearby: its exact minimum is not worth having
+    slack = inexact * _violation(coef, reduced, lasso, ridge, usable, box)
+    slack = max(slack, ROUNDING * np.max(np.abs(reduced)))
+    new = newton_minimum(
+        grams, low, cross[:n_free], follow, coef, reduced, lasso, ridge, usable, box,
+        (size, slack, damping, lift),
+    )  # fmt: skip
+    if farthest.shape[0] > 0:
+        new = np.minimum(np.maximum(new, coef - farthest), coef + farthest)
+    move, first = new - coef, np.zeros(corner.shape[0])
+    for c in range(n_free):
+        first[c] = own[c] / damping - np.sum(follow[c] * move)
+    share = _share(grams, low, corner, cross, first, move, longest)
+    promised = _promised(coef, grad, lasso, ridge, new) - np.sum(grad_intercept * first)
+    if share < 1.0:
+        new = coef + share * move
+    return new, share * first, share * min(promised, 0.0)
