@@ -1,5 +1,4 @@
-"""Passes of single precision: how far their sums are from those of double, and that they certify
-nothing."""
+"""Passes of single precision: how far their sums are from those of double, what they certify."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ from test_glm import check_certified, draw, fit
 
 from distreg.data.block import Block
 from distreg.evaluation import Evaluation, Request, evaluate, finish
+from distreg.glm.adoption import SINGLE_GRADIENT
 from distreg.kernels.evaluator import Points
 from distreg.kernels.rows import HELD_OUT, TRAIN
 from distreg.losses import get_loss
@@ -102,3 +102,71 @@ def test_the_last_pass_is_of_double_precision(
     fit("logistic", X, y, n_alphas=20, max_passes=max_passes)
     assert any(precisions)
     assert not precisions[-1]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("tol", [1e-2, 1e-3, 1e-4])
+def test_what_loose_tolerances_certify_holds(
+    loss: str, tol: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an independent computation, also of the columns that no pass of double has seen."""
+    import distreg.glm.lockstep as module
+
+    certified_in_single: list[int] = []
+    take = module.Lockstep._take
+
+    def spied(self, fits, values, tolerance, single=False):
+        take(self, fits, values, tolerance, single)
+        if single and not tolerance.single:
+            certified_in_single.append(int(self.columns.done[fits].sum()))
+
+    X, y, s = draw(loss, 13, 4000, 15)
+    monkeypatch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 400)
+    monkeypatch.setattr(module.Lockstep, "_take", spied)
+    result = fit(loss, X, y, weight=s, tol=tol, l1_ratios=(1.0, 0.3), n_alphas=15)
+    assert result.converged
+    if loss not in ("logistic", "squared_hinge"):
+        # their rounding has no bound
+        assert not any(certified_in_single)
+    elif tol >= 1e-3:
+        assert any(certified_in_single)
+    glm = glmoracle.make(loss, X, y, s, standardize=True)
+    for path in result.paths:
+        for i, alpha in enumerate(path.alphas):
+            at = path.coef[i], path.intercept[i], float(alpha), path.l1_ratio
+            assert glmoracle.gap(glm, *at) <= tol * path.null_objective
+            assert glmoracle.violation(glm, *at) <= tol * path.null_gradient
+            told = float(glmoracle.objective(glm, *at))
+            assert told == pytest.approx(path.objective[i], rel=1e-6)
+    assert np.all(result.fold_kkt_violation <= tol)
+    assert np.all(result.fold_dual_gap <= tol)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+@pytest.mark.parametrize(("n", "p", "size"), [(1000, 10, 1.0), (5000, 50, 10.0), (4000, 300, 2.0)])
+def test_gradients_have_no_more_rounding_than_certificates_allow_for(
+    loss: str, n: int, p: int, size: float
+) -> None:
+    rng = np.random.default_rng(n)
+    X = 0.7 * rng.standard_normal((n, p)) + 0.7 * rng.standard_normal((n, 1))
+    coef = rng.standard_normal((p, 4)) * size / np.sqrt(p)
+    y = (rng.random(n) < 1.0 / (1.0 + np.exp(-X @ coef[:, 0]))).astype(float)
+    block = Block(
+        dense=X, sparse=None, y=y, weight=None, offset=None, row=np.arange(n), fold_key=None
+    )
+    found = []
+    for scale in (np.ones(p), None):
+        points = Points(
+            loss=get_loss(loss).code, parameter=get_loss(loss).parameter, n_classes=1,
+            centre=np.zeros(p), missing=np.empty(0, dtype=np.int64), coef=coef,
+            intercept=np.full(4, 0.1), bounds=np.array([0, 4]), role=np.array([[TRAIN]], np.int8),
+            by_cell=False, anchors=np.empty(0, dtype=np.int64), rare=np.empty(0, dtype=np.int64),
+            scale=scale,
+        )  # fmt: skip
+        request = Request(points, np.arange(p), np.zeros(1, dtype=np.int64))
+        state = evaluate(request, iter([(block, np.zeros(n, dtype=np.int64))]))
+        found.append(finish(request, state))
+    error = np.abs(found[0].grad[0] - found[1].grad[0]).max(axis=0) / n
+    slope = np.sqrt(found[1].sums[0].chi2 / n)
+    assert np.all(error <= SINGLE_GRADIENT * slope)
+    assert np.any(error > 0.0)

@@ -158,7 +158,9 @@ class Anchors:
             self.held = kept + former
             self._metrics, self._edges, self._places = {}, {}, {}
 
-    def choose(self, fits: np.ndarray, trial: np.ndarray) -> np.ndarray:
+    def choose(
+        self, fits: np.ndarray, trial: np.ndarray, n_anchors: int | None = None
+    ) -> np.ndarray:
         """Fits spread over the range that is being worked on, of the full data.
 
         Evenly by the length of the path of the coefficients, along which the curvature changes.
@@ -169,7 +171,10 @@ class Anchors:
         fits : (n,) int array
         trial : (F, C p) array
             Scaled coefficients of all fits.
+        n_anchors : int, optional
+            Fits of a path; default: as many as always.
         """
+        n_anchors = n_anchors or self._n_anchors
         if fits.size <= min(self._few, self.room):
             return fits
         sets, paths, index = np.unravel_index(fits, self.fits.shape)
@@ -179,17 +184,18 @@ class Anchors:
             start = int(np.ravel_multi_index((0, int(path), 0), self.fits.shape))
             coef = trial[start : start + self.fits.shape[2]]
             self._length[path, 1:] = np.cumsum(np.linalg.norm(np.diff(coef, axis=0), axis=1))
-            chosen.append(start + self._spread(int(path), first, last))
+            chosen.append(start + self._spread(int(path), first, last, n_anchors))
             for s in self.own if self.many_fit else ():
                 own = index[(paths == path) & (sets == s)]
                 if own.size:
                     start = int(np.ravel_multi_index((s, int(path), 0), self.fits.shape))
-                    chosen.append(start + self._spread(int(path), own.min(), own.max()))
+                    place = int(path), own.min(), own.max(), n_anchors
+                    chosen.append(start + self._spread(*place))
         return np.unique(np.concatenate(chosen))
 
-    def _spread(self, path: int, first: int, last: int) -> np.ndarray:
+    def _spread(self, path: int, first: int, last: int, n_anchors: int) -> np.ndarray:
         length = self._length[path, first : last + 1]
-        marks = np.linspace(length[0], length[-1], self._n_anchors)
+        marks = np.linspace(length[0], length[-1], n_anchors)
         found: np.ndarray = np.unique(np.searchsorted(length, marks).clip(0, last - first))
         return first + found
 

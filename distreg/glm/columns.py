@@ -13,7 +13,16 @@ from distreg.glm.problem import Fits, Problem
 from distreg.kernels.evaluator import Points
 from distreg.kernels.rows import HELD_OUT, TEST, RowSums
 
-__all__ = ["Columns", "Values", "Scores", "certified", "request_of", "values_of"]
+__all__ = [
+    "Columns",
+    "Scores",
+    "Values",
+    "certified",
+    "request_of",
+    "root_mean_square",
+    "values_in",
+    "values_of",
+]
 
 RARE = 0.01
 """Squared mean, over the variance, of a feature that few rows have."""
@@ -280,6 +289,12 @@ def certified(
             drop = np.where(size > 0, size * (size / values.curvature), 0.0)
         gap = gap + problem.n_classes * drop.sum(axis=1)
     return objective, violation, gap
+
+
+def root_mean_square(problem: Problem, sets: np.ndarray, chi2: np.ndarray) -> np.ndarray:
+    """Of the rows' slopes, (n,), from the sums of their squares for fits of `sets`."""
+    weight = np.array([problem.weight(s) for s in range(len(problem.sets))])
+    return np.asarray(np.sqrt(chi2 / weight[sets]))
 
 
 def gradient_of(

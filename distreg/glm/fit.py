@@ -60,6 +60,10 @@ FEWEST_ADAPTIVE = 8
 FEWEST_SINGLE = 3
 """Passes that none is of single precision below: there must be one more to certify columns."""
 
+ROUGH_ANCHORS = 3
+"""Fits of a path at which the first pass of a cross-validation takes curvature, where a sample
+corrects the step: its points are those of the sample, and the next pass takes it anew."""
+
 N_FIRST = 20
 """Strengths of the first fit of adaptive penalties."""
 
@@ -337,14 +341,15 @@ def _advance(
     if solved or fits.n_sets == 1:
         driver.start(every)
         # what the sample has solved need only be certified
-        single = n_passes > 1 and not solved
-        driver.advance(every, tolerance, n_passes, anchors=not solved, n_single=int(single))
+        n_single = int(n_passes > 1 and not solved)
+        driver.advance(every, tolerance, n_passes, 0 if solved else None, n_single)
         return
     driver.start(full)
-    # these passes are too far from the answers to certify any
+    # these passes are too far from the answers to certify any within a small tolerance
     single = n_passes > FEWEST_SINGLE
-    used = driver.advance(full, tolerance, 1, n_single=int(single))
+    n_anchors = None if driver.surrogate is None else ROUGH_ANCHORS
+    used = driver.advance(full, tolerance, 1, n_anchors, n_single=int(single))
     driver.seed_folds(full, tolerance, single)
     driver.step(every[~columns.done])
     # the curvature of the cells is that of a moment ago
-    driver.advance(every, tolerance, n_passes - used - 1, anchors=False, n_single=int(single))
+    driver.advance(every, tolerance, n_passes - used - 1, n_anchors=0, n_single=int(single))

@@ -8,9 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from distreg.evaluation import Evaluate, Evaluation
-from distreg.glm.adoption import DOUBLE, adopt
+from distreg.glm.adoption import DOUBLE, SINGLE, SINGLE_GRADIENT, adopt
 from distreg.glm.anchors import FEW, N_ANCHORS, Anchors, Sampled
-from distreg.glm.columns import Columns, Values, certified, request_of, values_in, values_of
+from distreg.glm.columns import (
+    Columns,
+    Values,
+    certified,
+    request_of,
+    root_mean_square,
+    values_in,
+    values_of,
+)
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels, null_curvature
 from distreg.glm.pace import Tolerance, slow_sets
@@ -25,9 +33,6 @@ DECREASE = 0.01
 
 INEXACT = 1e-2
 """Share of the violation that the minimum of the model may leave: the next pass corrects it."""
-
-SINGLE = 16 * float(np.finfo(np.float32).eps)
-"""As `adoption.DOUBLE`, where products with features are of single precision."""
 
 
 class Lockstep:
@@ -53,6 +58,7 @@ class Lockstep:
     ----------
     anchors : Anchors
         The curvature in use.
+    surrogate : Surrogate or None
     """
 
     def __init__(
@@ -68,7 +74,7 @@ class Lockstep:
         self.columns, self.problem, self.fits = columns, columns.problem, columns.fits
         self._evaluate, self._nulls = evaluate, nulls
         self._unit, self._null = nulls.unit, nulls.objective
-        self._n_threads, self._surrogate = n_threads, surrogate
+        self._n_threads, self.surrogate = n_threads, surrogate
         self.anchors = Anchors(self.problem, self.fits, n_threads, n_anchors, few)
         n = columns.fits.size
         self._trial = columns.coef.copy()
@@ -80,7 +86,7 @@ class Lockstep:
         self._asked, self._single = np.empty(0, dtype=np.int64), False
         self._secants = Secants()
         self._damping = np.ones(n)
-        self._settled = np.zeros(n, dtype=bool)
+        self._settled, self._sure = np.zeros((2, n), dtype=bool)
         self._sets = np.unravel_index(np.arange(n), self.fits.shape)[0]
 
     def start(self, fits: np.ndarray) -> None:
@@ -115,23 +121,24 @@ class Lockstep:
         fits: np.ndarray,
         tolerance: Tolerance,
         max_evaluations: int,
-        anchors: bool = True,
+        n_anchors: int | None = None,
         n_single: int = 0,
     ) -> int:
         """Evaluate and step until `fits` are done, or `max_evaluations` are used up.
 
-        The first evaluation takes curvature if `anchors`; the first `n_single` of them are of
-        single precision, and certify nothing.
+        The first evaluation takes curvature at `n_anchors` fits of a path (None: as many as
+        always); the first `n_single` of them are of single precision.
         """
-        wanted, fresh, used = anchors, not anchors, 0
+        wanted, fresh, used = n_anchors != 0, n_anchors == 0, 0
         while used < max_evaluations:
             active = fits[~self.columns.done[fits]]
             if active.size == 0:
                 break
             before = self.columns.violation[active].copy()
-            chosen = (
-                self.anchors.choose(active, self._trial) if wanted else np.empty(0, dtype=np.int64)
-            )
+            chosen = np.empty(0, dtype=np.int64)
+            if wanted:
+                chosen = self.anchors.choose(active, self._trial, n_anchors)
+            n_anchors = None
             evaluated = np.union1d(active, chosen)
             single = tolerance.single or used < n_single
             found = self._ask(evaluated, chosen, single=single)
@@ -156,7 +163,7 @@ class Lockstep:
     def step(self, fits: np.ndarray) -> None:
         """Make a trial point for each fit, from its best point.
 
-        What only lacks its values in double precision stays where it is.
+        What needs its values in double precision stays where it is.
         """
         settled = fits[self._settled[fits]]
         self._trial[settled] = self.columns.coef[settled]
@@ -169,8 +176,8 @@ class Lockstep:
             strengths = self.fits.strengths(self.problem, own)
             with ThreadPoolExecutor(self._n_threads) as pool:
                 list(pool.map(self._step, own.tolist(), *strengths))
-        if self._surrogate is not None:
-            self._correct(self._surrogate, fits)
+        if self.surrogate is not None:
+            self._correct(self.surrogate, fits)
 
     def _step(self, fit: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
         columns = self.columns
@@ -286,9 +293,9 @@ class Lockstep:
 
     def _sampled(self, anchors: np.ndarray) -> Sequence[Sampled | None]:
         """Curvature of the sample at the trial points of the anchors."""
-        if self._surrogate is None:
+        if self.surrogate is None:
             return [None] * anchors.size
-        return self._surrogate.curvature(
+        return self.surrogate.curvature(
             self._sets[anchors],
             self._trial[anchors],
             self._trial_intercept[anchors],
@@ -301,8 +308,9 @@ class Lockstep:
     ) -> None:
         """Accept the trial points that lower the objective enough; shorten the others' steps."""
         columns = self.columns
+        lean = self._lean(fits, values)
         objective, violation, gap = certified(
-            self.problem, self.fits, fits, self._trial[fits], values, self._lean(fits, values)
+            self.problem, self.fits, fits, self._trial[fits], values, lean
         )
         best, rounding = columns.objective[fits], SINGLE if single else DOUBLE
         with np.errstate(invalid="ignore"):
@@ -327,6 +335,8 @@ class Lockstep:
             columns.bend[taken] = values.bend[accept]
         columns.violation[taken], columns.gap[taken] = violation[accept], gap[accept]
         columns.scores.put(taken, values.scores, np.flatnonzero(accept))
+        sure = self._surely(fits, values, lean, tolerance) if single else np.ones_like(accept)
+        self._sure[taken] = sure[accept]
         moved = taken[self._promised[taken] < 0.0]
         self._damping[moved] = np.maximum(1.0, self._damping[moved] / 2.0)
         self._damping[fits[~accept]] *= 4.0
@@ -336,9 +346,34 @@ class Lockstep:
         certain = columns.violation[fits] <= tolerance.violation * unit
         certain &= columns.gap[fits] <= tolerance.gap * null
         self._settled[fits] = certain
-        certain &= tolerance.single | (columns.rounding[fits] <= DOUBLE)
+        certain &= tolerance.single | self._sure[fits]
         columns.done[fits] = certain
         self._secants.forget(fits[certain])
+
+    def _surely(
+        self, fits: np.ndarray, values: Values, lean: np.ndarray, tolerance: Tolerance
+    ) -> np.ndarray:
+        """Whether trial points are certain whatever single precision has done to them, (n,) bool.
+
+        Certificates are largest where all rounding of the gradient points away from the
+        subdifferential. Bounds, which know other directions, are left to double precision.
+        """
+        trial, sets = self._trial[fits], self._sets[fits]
+        bounded = self.fits.box(self.problem, fits) is not None
+        known = self.problem.loss.target == "binary" and not bounded
+        if not known or tolerance.gap <= SINGLE or tolerance.single:
+            return np.zeros(fits.size, dtype=bool)
+        lasso, ridge = self.fits.strengths(self.problem, fits)
+        size = SINGLE_GRADIENT * root_mean_square(self.problem, sets, values.scores.chi2)
+        grad = values.grad - lean
+        away = np.where(trial == 0.0, grad, grad - ridge * trial - lasso * np.sign(trial))
+        worst = lean - np.sign(away) * size[:, None]
+        objective, violation, gap = certified(self.problem, self.fits, fits, trial, values, worst)
+        unit, null = self._unit[sets], self._null[sets]
+        with np.errstate(invalid="ignore"):
+            gap = gap + SINGLE * (np.abs(objective) + null)
+            sure = (violation <= tolerance.violation * unit) & (gap <= tolerance.gap * null)
+        return np.asarray(sure)
 
     def _learn(self, fits: np.ndarray, values: Values, accept: np.ndarray) -> None:
         """Remember what the moves to accepted trial points have shown."""

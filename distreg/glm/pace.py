@@ -28,7 +28,7 @@ class Tolerance:
     violation, gap : float
         KKT violation over the null gradient, gap over the null objective.
     single : bool
-        Whether they may be those of single precision.
+        Whether all may be of single precision, and need not hold whatever that has rounded.
     """
 
     violation: float

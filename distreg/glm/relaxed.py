@@ -116,7 +116,7 @@ def relaxed_columns(
         driver.step(chosen)
     # one pass is left for the blends
     allowed = min(n_passes - int(any(0.0 < gamma < 1.0 for gamma in gammas)), MAX_REFIT_PASSES)
-    driver.advance(chosen, tolerance, allowed, anchors=not sample.whole)
+    driver.advance(chosen, tolerance, allowed, n_anchors=0 if sample.whole else None)
     lost = chosen[~refits.done[chosen]]
     _copy_answers(refits, columns, lost)
     defined[lost] = False
