@@ -63,11 +63,13 @@ def column_df(
         at = np.flatnonzero(members[i] | free)
         share = 0.0 if relaxed else float(1.0 - shape.l1_ratios[path])
         model = None if anchors is None else anchors.between(int(fits[i]))
-        if model is None:
+        if anchors is None or model is None:
             return float("nan") if share else float(at.size)
-        curvature = model.block(at)
+        # of the features that curvature was taken of
+        here = np.searchsorted(np.arange(columns.coef.shape[1])[anchors.columns], at)
+        curvature = model.block(here)
         if problem.fit_intercept:
-            cross = model.cross[:, at]
+            cross = model.cross[:, here]
             curvature = curvature - cross.T @ follow_of(model.corner, cross)
         strength = np.array([shape.alphas[path, index] * share])
         l2 = np.tile(training.penalty.l2, problem.n_classes)[at]

@@ -21,7 +21,7 @@ from distreg.glm.problem import Fits, Problem, make_problem
 from distreg.glm.relaxed import Relaxed, relaxed_columns
 from distreg.glm.start import MANY_SETS, begin, fitted_nulls, start, start_batches
 from distreg.glm.surrogate import Surrogate
-from distreg.glm.working import check_unpenalised, is_wide
+from distreg.glm.working import WideLockstep, check_unpenalised, is_wide
 from distreg.losses import Loss
 from distreg.options import PathOptions, as_grids, most_passes
 from distreg.passes import PassRunner
@@ -286,10 +286,26 @@ def _solve(
         return columns, follower.anchors, True
     surrogate = Surrogate.of(problem, sample, n_threads)
     driver = Lockstep(columns, where.by_pass, nulls, n_threads, surrogate=surrogate)
+    if _may_focus(problem, options, sample):
+        every = np.arange(problem.n_features)
+        kept = np.any([~training.penalty.penalised for training in problem.sets], axis=0)
+        driver = WideLockstep(
+            columns, where.by_pass, nulls, n_threads, every, kept, surrogate, whole=True
+        )
     driver.anchors.held = anchors
     solved = sample.whole and fits.n_sets <= MANY_SETS
     _advance(driver, columns, solved, tolerance, n_passes)
     return columns, driver.anchors, False
+
+
+def _may_focus(problem: Problem, options: PathOptions, sample: Sample) -> bool:
+    """Whether curvature of the features that matter will do.
+
+    Not for sparse features, which are corrected for the rows that have them, and not where what is
+    made of the answers needs the curvature of all.
+    """
+    dense = problem.n_dense == problem.n_features
+    return dense and min(options.l1_ratios) > 0.0 and not options.gammas and not sample.whole
 
 
 def sample_size(dataset: Dataset, n_classes: int) -> int:
@@ -340,16 +356,20 @@ def _advance(
     full = every[: fits.size // fits.n_sets]
     if solved or fits.n_sets == 1:
         driver.start(every)
-        # what the sample has solved need only be certified
-        n_single = int(n_passes > 1 and not solved)
-        driver.advance(every, tolerance, n_passes, 0 if solved else None, n_single)
+        # the sample's curvature will do; what the sample has solved need only be certified
+        single = n_passes > 1 and not solved
+        used = driver.advance(every, tolerance, 1, n_anchors=0, n_single=int(single))
+        driver.focus(every)
+        driver.advance(every, tolerance, n_passes - used, n_anchors=0 if solved else None)
         return
     driver.start(full)
     # these passes are too far from the answers to certify any within a small tolerance
     single = n_passes > FEWEST_SINGLE
     n_anchors = None if driver.surrogate is None else ROUGH_ANCHORS
     used = driver.advance(full, tolerance, 1, n_anchors, n_single=int(single))
+    driver.focus(full)
     driver.seed_folds(full, tolerance, single)
     driver.step(every[~columns.done])
-    # the curvature of the cells is that of a moment ago
-    driver.advance(every, tolerance, n_passes - used - 1, n_anchors=0, n_single=int(single))
+    # else the curvature of the cells is that of a moment ago
+    n_anchors = None if driver.widen(every)[1] else 0
+    driver.advance(every, tolerance, n_passes - used - 1, n_anchors, n_single=int(single))

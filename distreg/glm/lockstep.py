@@ -152,11 +152,14 @@ class Lockstep:
                 self.anchors.own.update(misled - {0})
             wanted, fresh = bool(slow) or not self.anchors.held, wanted
             self.step(fits[~self.columns.done[fits]])
-            fits, widened = self._widen(fits)
+            fits, widened = self.widen(fits)
             wanted |= widened
         return used
 
-    def _widen(self, fits: np.ndarray) -> tuple[np.ndarray, bool]:
+    def focus(self, fits: np.ndarray) -> None:
+        """Take curvature of those features that may matter from now on."""
+
+    def widen(self, fits: np.ndarray) -> tuple[np.ndarray, bool]:
         """Fits to go on with, and whether curvature of other features is wanted."""
         return fits, False
 
@@ -230,14 +233,17 @@ class Lockstep:
 
     def _correct(self, surrogate: Surrogate, fits: np.ndarray) -> None:
         """Step again from the trial points, by what the sample says of the gradients there."""
-        columns = self.columns
+        columns, at = self.columns, self.anchors.columns
+        n_classes = self.problem.n_classes
+        inside = np.arange(n_classes), n_classes + np.arange(columns.coef.shape[1])[at]
+        known_of = np.concatenate(inside)
         moves = (self._promised[fits] < 0.0) & (self._damping[fits] == 1.0)
         fits = fits[moves]
         if fits.size == 0:
             return
         sets = self._sets[fits]
         here, there = (
-            surrogate.gradients(sets, coef[fits], intercept[fits], self._single)
+            surrogate.gradients(sets, coef[fits], intercept[fits], self._single)[:, known_of]
             for coef, intercept in (
                 (columns.coef, columns.intercept),
                 (self._trial, self._trial_intercept),
@@ -245,16 +251,17 @@ class Lockstep:
         )
 
         def step(i: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
-            fit, n_classes = int(fits[i]), self.problem.n_classes
+            fit = int(fits[i])
             model, sampled = (self.anchors.between(fit, of_sample) for of_sample in (False, True))
             if model is None or sampled is None:
                 return
-            point = np.append(columns.intercept[fit], columns.coef[fit])
+            point = np.append(columns.intercept[fit], columns.coef[fit, at])
             pairs = surrogate.pairs(fit, self._secants.of(fit), point, here[i])
-            move = np.append(self._trial_intercept[fit], self._trial[fit]) - point
+            move = np.append(self._trial_intercept[fit], self._trial[fit, at]) - point
             own = self.anchors.is_at(fit)
             change = change_of(model, sampled, pairs, own, move, here[i] - there[i])
-            grad = columns.grad[fit] - change[n_classes:]
+            grad = columns.grad[fit].copy()
+            grad[at] -= change[n_classes:]
             grad_intercept = columns.grad_intercept[fit] - change[:n_classes]
             self._step_from(fit, grad, grad_intercept, lasso, ridge)
 
@@ -289,6 +296,8 @@ class Lockstep:
         self._asked, self._single = anchors, single
         if anchors.size and self.anchors.renew(anchors, found.curvature, self._sampled(anchors)):
             self._secants = Secants()
+            if self.surrogate is not None:
+                self.surrogate.forget()
         return found
 
     def _sampled(self, anchors: np.ndarray) -> Sequence[Sampled | None]:

@@ -102,6 +102,10 @@ class Surrogate:
         found = values_of(self.problem, sets, self._evaluate(request))
         return np.hstack([found.grad_intercept, found.grad])
 
+    def forget(self) -> None:
+        """Columns go on with other features."""
+        self._seen, self._pairs = {}, {}
+
     def pairs(
         self, fit: int, pairs: Sequence[Pair], point: np.ndarray, grad: np.ndarray
     ) -> list[tuple[Pair, Pair]]:

@@ -20,9 +20,16 @@ from distreg.glm.lockstep import Lockstep
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels
 from distreg.glm.problem import Fits, Problem, curvature_bytes
+from distreg.glm.surrogate import Surrogate
 from distreg.penalties import room
 
-__all__ = ["WideLockstep", "check_unpenalised", "is_wide", "largest_set_of", "scores_of"]
+__all__ = [
+    "WideLockstep",
+    "check_unpenalised",
+    "is_wide",
+    "largest_set_of",
+    "scores_of",
+]
 
 RIDGE_BYTES = 4_000_000_000
 """Curvature of all features that a task may hold where nothing less will do."""
@@ -35,6 +42,10 @@ FEW = 10
 
 GROWTH = 200
 """Features that may join the working set at once, or as many as there are in it."""
+
+FEW_FEATURES = 0.5
+"""Share of the features that matter below which curvature is taken of these only: its cost is of
+the second order."""
 
 LIKELY = 0.9
 """Share of its L1 weight beyond which the gradient says that a feature may become active."""
@@ -85,13 +96,16 @@ def check_unpenalised(problem: Problem, fits: Fits) -> None:
         )
 
 
-def scores_of(columns: Columns, fits: np.ndarray) -> np.ndarray:
-    """How near each feature is to being active in any of `fits`, (p,): 1 is the limit."""
+def scores_of(columns: Columns, fits: np.ndarray, grads: np.ndarray | None = None) -> np.ndarray:
+    """How near each feature is to being active in any of `fits`, (p,): 1 is the limit.
+
+    By the negative gradients `grads` (n, C p); default: where the columns stand.
+    """
     problem = columns.problem
     score = np.zeros(problem.n_features)
-    for fit in fits:
+    for fit, grad in zip(fits, columns.grad[fits] if grads is None else grads, strict=True):
         lasso, _ = columns.fits.strengths(problem, np.array([fit]))
-        grad, box = columns.grad[fit], problem.box(columns.fits.of(int(fit))[0])
+        box = problem.box(columns.fits.of(int(fit))[0])
         if box is not None:
             grad = np.where(room(grad, box) > 0, grad, 0.0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -102,7 +116,7 @@ def scores_of(columns: Columns, fits: np.ndarray) -> np.ndarray:
 
 
 class WideLockstep(Lockstep):
-    """The driver of one batch.
+    """The driver of one batch, or of all columns where few features may matter.
 
     Parameters
     ----------
@@ -115,6 +129,10 @@ class WideLockstep(Lockstep):
         The first working set; holds all features with a coefficient.
     kept : (p,) bool array
         Features that stay in it.
+    surrogate : Surrogate, optional
+        Corrects the steps.
+    whole : bool
+        The columns are no batch: memory holds the curvature of all features.
 
     Attributes
     ----------
@@ -132,14 +150,46 @@ class WideLockstep(Lockstep):
         n_threads: int,
         features: np.ndarray,
         kept: np.ndarray,
+        surrogate: Surrogate | None = None,
+        whole: bool = False,
     ) -> None:
-        super().__init__(columns, evaluate, nulls, n_threads, BATCH_ANCHORS)
+        n_anchors = N_ANCHORS if whole else BATCH_ANCHORS
+        super().__init__(columns, evaluate, nulls, n_threads, n_anchors, surrogate)
         self.anchors.watch(features)
         self._kept = kept
-        self._most = largest_set_of(self.problem, self.fits)
+        p = self.problem.n_features
+        self._most = p if whole else largest_set_of(self.problem, self.fits)
         self.postponed, self.is_full = 0, False
 
-    def _widen(self, fits: np.ndarray) -> tuple[np.ndarray, bool]:
+    def focus(self, fits: np.ndarray) -> None:
+        """Take curvature of those features that may matter from now on, if they are few.
+
+        Those at the trial points: where the columns stand there may be far more.
+        """
+        active = fits[~self.columns.done[fits]]
+        score = scores_of(self.columns, active, self._foreseen(active))
+        used = self._trial[active].any(axis=0).reshape(self.problem.n_classes, -1).any(axis=0)
+        needed = np.asarray(self._kept | used | (score > LIKELY))
+        if 0 < needed.sum() <= FEW_FEATURES * needed.size:
+            self.anchors.watch(np.flatnonzero(needed))
+
+    def _foreseen(self, fits: np.ndarray) -> np.ndarray:
+        """Negative gradients (n, C p) at the trial points of fits of one training set."""
+        columns, at, n_classes = self.columns, self.anchors.columns, self.problem.n_classes
+        grads = np.array(columns.grad[fits])
+        if not (fits.size and self.anchors.held):
+            return grads
+        self.anchors.prepare(fits)
+        for grad, fit in zip(grads, fits.tolist(), strict=True):
+            model = self.anchors.between(fit)
+            if model is not None:
+                move = self._trial[fit, at] - columns.coef[fit, at]
+                first = self._trial_intercept[fit] - columns.intercept[fit]
+                grad[at] -= model.change_of(np.append(first, move))[n_classes:]
+        return grads
+
+    def widen(self, fits: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Let features join the working set; also returns the fits that are not given up."""
         now = np.zeros(self.problem.n_features, dtype=bool)
         now[self.anchors.features] = True
         while True:
@@ -188,6 +238,8 @@ class WideLockstep(Lockstep):
         lean = super()._lean(fits, values)
         outside = np.ones(lean.shape[1], dtype=bool)
         outside[self.anchors.columns] = False
+        if not outside.any():
+            return lean
         for i, fit in enumerate(fits):
             known = self.anchors.edges(int(fit)) if self.problem.fit_intercept else None
             if known is None:
