@@ -41,6 +41,13 @@ __all__ = ["DataSummary", "Sample", "TrainingSummary", "data_summary"]
 
 TRIMMED_ROWS = 2000
 """New rows after which a group drops those that are not in its sample."""
+FEWEST_OF_CLASSES = 10
+"""Rows for each feature that classes share evenly, if they have as many: more than that is copied
+in vain by groups that cannot know which classes are rare."""
+
+FEWEST_SAMPLE = 1000
+"""The same, for few features."""
+
 SAMPLE_SEED = -2
 """Of the draw of the sample; no split has it. With the seed of a random test split the sample would
 be test rows alone, of which it may keep none."""
@@ -224,12 +231,14 @@ def data_summary(
     nonnegative : bool
         The target counts: a negative one is a defect.
     codes : int
-        Classes of which each has at least its part of half the sample; 0 for other targets.
+        Classes of which each has at least its part of half the sample, or of 10 rows a feature (and
+        1000 in all); 0 for other targets.
     seed : int
         Of the sample.
     """
     layout = Layout(cells.n_cells, dataset.n_sparse, dataset.n_dense)
-    least = sample_rows // (2 * codes) if codes else 0
+    fewest = max(FEWEST_OF_CLASSES * dataset.n_features, FEWEST_SAMPLE)
+    least = min(sample_rows // 2, fewest) // codes if codes else 0
     draw = Draw(sample_rows / dataset.n_rows, seed, cells.test, codes, least)
     fill = dataset.missing == "mean"
 

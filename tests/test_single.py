@@ -11,7 +11,7 @@ from test_glm import check_certified, draw, fit
 
 from distreg.data.block import Block
 from distreg.evaluation import Evaluation, Request, evaluate, finish
-from distreg.glm.adoption import SINGLE_GRADIENT
+from distreg.glm.rounding import SINGLE_GRADIENT
 from distreg.kernels.evaluator import Points
 from distreg.kernels.rows import HELD_OUT, TRAIN
 from distreg.losses import get_loss

@@ -118,3 +118,53 @@ def test_a_pure_l2_penalty_needs_all_features(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("distreg.glm.working.RIDGE_BYTES", 8 * 5 * 40**2)
     with pytest.raises(InputError, match="at most 40 features"):
         fit("logistic", X, y, l1_ratios=(0.0,))
+
+
+@pytest.mark.parametrize("loss", ["logistic", "poisson", "squared_hinge", "multinomial", "huber"])
+@pytest.mark.parametrize("folds", [0, 3])
+def test_curvature_is_taken_of_the_features_that_may_matter(
+    loss: str, folds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although memory would hold that of all; answers and degrees of freedom are the same."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((4000, 60))
+    eta = X[:, :4] @ np.array([1.0, -1.0, 0.7, 0.5])
+    y = {
+        "poisson": rng.poisson(np.exp(0.5 * eta)),
+        "multinomial": (eta + rng.gumbel(size=4000) > 0).astype(int) + (X[:, 4] > 1),
+        "huber": eta + rng.standard_t(3, 4000),
+    }.get(loss, rng.random(4000) < 1 / (1 + np.exp(-eta)))
+    seen: list[int] = []
+    import distreg.glm.lockstep as module
+
+    request_of = module.request_of
+
+    def spied(problem, sets, coef, intercept, anchors, features, *args):
+        if anchors.size and problem.cell_weight.sum() > 3999:
+            seen.append(features.size)
+        return request_of(problem, sets, coef, intercept, anchors, features, *args)
+
+    def solved() -> CVResult:
+        data = from_arrays(X, y, classes=loss not in ("poisson", "huber"))
+        cells = make_cells(KFold(folds) if folds else None, data.n_rows)
+        options = PathOptions(
+            loss=loss, l1_ratios=(1.0, 0.5), n_alphas=6, alpha_min_ratio=0.2, standardize=True
+        )
+        return cross_validate(data, cells, options, PassRunner(n_threads=2))
+
+    monkeypatch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 600)
+    monkeypatch.setattr(module, "request_of", spied)
+    result = solved()
+    assert min(seen) <= 30
+    seen.clear()
+    monkeypatch.setattr("distreg.glm.working.FEW_FEATURES", 0.0)
+    whole = solved()
+    assert set(seen) == {60}
+    for one, other in zip(whole.paths, result.paths, strict=True):
+        assert np.abs(one.objective - other.objective).max() <= 1e-6 * one.null_objective
+        assert other.relative_violation.max() <= 1e-6
+        assert one.criteria is not None
+        assert other.criteria is not None
+        np.testing.assert_allclose(one.criteria.df, other.criteria.df, rtol=1e-2)
+    if folds:
+        np.testing.assert_allclose(whole.cv_mean, result.cv_mean, rtol=1e-4)

@@ -20,8 +20,6 @@ from distreg.glm.columns import Columns
 from distreg.glm.crossval import as_result
 from distreg.glm.fit import (
     Fitted,
-    Where,
-    alpha_grids,
     check_target,
     null_fits,
     sample_size,
@@ -29,6 +27,8 @@ from distreg.glm.fit import (
 )
 from distreg.glm.null import NullModels, evaluated_nulls, kinked_nulls, null_curvature
 from distreg.glm.problem import Fits, Problem, make_problem
+from distreg.glm.solve import alpha_grids
+from distreg.glm.where import Where
 from distreg.glm.working import is_wide
 from distreg.losses import Loss, get_loss
 from distreg.options import PathOptions, most_passes, solver_of

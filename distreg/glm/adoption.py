@@ -10,20 +10,9 @@ import numpy as np
 from distreg import penalties
 from distreg.glm.columns import Columns
 from distreg.glm.null import NullModels
+from distreg.glm.rounding import DOUBLE
 
-__all__ = ["DOUBLE", "SINGLE", "SINGLE_GRADIENT", "adopt"]
-
-DOUBLE = 64 * float(np.finfo(np.float64).eps)
-"""Rounding of an objective, over the sum of its size and the null model's: products with features
-are of double precision."""
-
-SINGLE = 16 * float(np.finfo(np.float32).eps)
-"""The same of single precision."""
-
-SINGLE_GRADIENT = 4 * float(np.finfo(np.float32).eps)
-"""Rounding of a gradient in scaled coefficients, over the root mean square of the rows' slopes, of
-single precision and for targets of two classes. There it was at most 2.1 machine epsilons; losses
-whose predictors may be far larger than their slopes had up to 4,000."""
+__all__ = ["adopt"]
 
 ADOPTION = 1e-9
 """Gain, of the null objective, for which a column moves to where a neighbour stands."""

@@ -15,7 +15,7 @@ from distreg.glm.columns import Columns, Values, certified
 from distreg.glm.null import NullModels
 from distreg.glm.pace import Tolerance
 from distreg.glm.problem import Fits
-from distreg.glm.working import GROWTH, WideLockstep, largest_set_of, scores_of
+from distreg.glm.working import GROWTH, WorkingLockstep, largest_set_of, scores_of
 
 __all__ = ["Batches", "longest"]
 
@@ -82,7 +82,7 @@ class Batches:
             last = min(first + self._length, n_alphas)
             part, features = self._part(first, last, known)
             last = first + part.fits.shape[2]
-            driver = WideLockstep(
+            driver = WorkingLockstep(
                 part, self._evaluate, self._nulls, self._n_threads, features, self._kept
             )
             every = np.arange(part.fits.size)
@@ -157,7 +157,7 @@ class Batches:
         columns.grad[:], columns.loss[:] = nulls.grad[sets], nulls.loss[sets]
         return _Known(columns, [])
 
-    def _known(self, part: Columns, length: int, driver: WideLockstep) -> _Known:
+    def _known(self, part: Columns, length: int, driver: WorkingLockstep) -> _Known:
         """The columns of alpha number `length - 1` of a batch, and its curvature."""
         fits = Fits(self._n_sets, self.fits.l1_ratios, part.fits.alphas[:, length - 1 : length])
         columns = Columns(self.problem, fits)

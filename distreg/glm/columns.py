@@ -19,7 +19,6 @@ __all__ = [
     "Values",
     "certified",
     "request_of",
-    "root_mean_square",
     "values_in",
     "values_of",
 ]
@@ -289,12 +288,6 @@ def certified(
             drop = np.where(size > 0, size * (size / values.curvature), 0.0)
         gap = gap + problem.n_classes * drop.sum(axis=1)
     return objective, violation, gap
-
-
-def root_mean_square(problem: Problem, sets: np.ndarray, chi2: np.ndarray) -> np.ndarray:
-    """Of the rows' slopes, (n,), from the sums of their squares for fits of `sets`."""
-    weight = np.array([problem.weight(s) for s in range(len(problem.sets))])
-    return np.asarray(np.sqrt(chi2 / weight[sets]))
 
 
 def gradient_of(

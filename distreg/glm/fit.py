@@ -7,26 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distreg.evaluation import Evaluate, Evaluation, Request, evaluation
 from distreg.exceptions import DataError, InputError
 from distreg.glm.adaptive import adapted_problem
-from distreg.glm.anchors import ONE_STEP_ANCHORS, Anchors
-from distreg.glm.batches import Batches
+from distreg.glm.anchors import Anchors
 from distreg.glm.columns import Columns
-from distreg.glm.lockstep import Lockstep
-from distreg.glm.null import NullModels, alpha_grid, null_models, sampled_nulls
-from distreg.glm.onestep import OneStep
-from distreg.glm.pace import Tolerance
-from distreg.glm.problem import Fits, Problem, make_problem
+from distreg.glm.null import NullModels, null_models, sampled_nulls
+from distreg.glm.problem import Problem, make_problem
 from distreg.glm.relaxed import Relaxed, relaxed_columns
-from distreg.glm.start import MANY_SETS, begin, fitted_nulls, start, start_batches
-from distreg.glm.surrogate import Surrogate
-from distreg.glm.working import WideLockstep, check_unpenalised, is_wide
+from distreg.glm.solve import solve
+from distreg.glm.start import fitted_nulls
+from distreg.glm.where import Where
+from distreg.glm.working import is_wide
 from distreg.losses import Loss
-from distreg.options import PathOptions, as_grids, most_passes
+from distreg.options import PathOptions
 from distreg.passes import PassRunner
 from distreg.penalties import normalised_factor
-from distreg.summary import DataSummary, Sample, data_summary
+from distreg.summary import DataSummary, data_summary
 
 if TYPE_CHECKING:
     from distreg.data.dataset import Dataset
@@ -34,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fitted",
-    "Where",
-    "alpha_grids",
     "check_target",
     "fit_columns",
     "null_fits",
@@ -56,13 +50,6 @@ SAMPLE_BYTES = 64_000_000
 
 FEWEST_ADAPTIVE = 8
 """Passes below which two fits end nowhere."""
-
-FEWEST_SINGLE = 3
-"""Passes that none is of single precision below: there must be one more to certify columns."""
-
-ROUGH_ANCHORS = 3
-"""Fits of a path at which the first pass of a cross-validation takes curvature, where a sample
-corrects the step: its points are those of the sample, and the next pass takes it anew."""
 
 N_FIRST = 20
 """Strengths of the first fit of adaptive penalties."""
@@ -95,39 +82,6 @@ class Fitted:
     approximate: bool
     penalty_factor: np.ndarray
     relaxed: tuple[Relaxed, ...] = ()
-
-
-@dataclass(frozen=True)
-class Where:
-    """Rows that requests are evaluated on: all of them by passes, and a sample in memory."""
-
-    by_pass: Evaluate
-    sample: Sample
-    runner: PassRunner
-    tolerance: Tolerance
-    most: int
-
-    @classmethod
-    def of(
-        cls,
-        dataset: Dataset,
-        cells: Cells,
-        sample: Sample,
-        options: PathOptions,
-        runner: PassRunner,
-    ) -> Where:
-        """The rows of a data set, and what the options allow."""
-
-        def by_pass(request: Request) -> Evaluation:
-            return runner.run(evaluation(dataset, cells, request), dataset)
-
-        tolerance = Tolerance(options.kkt_tolerance, options.tol)
-        return cls(by_pass, sample, runner, tolerance, most_passes(options))
-
-    @property
-    def n_passes(self) -> int:
-        """Passes that may still be used."""
-        return self.most - self.runner.cost.n_passes
 
 
 def summarised(
@@ -171,7 +125,7 @@ def fit_columns(
     factor = normalised_factor(options.penalty_factor, problem.n_features)
     if options.adaptive is not None and problem.sets[0].penalty.penalised.any():
         problem, nulls, factor = _adapted(problem, nulls, factor, options, where)
-    columns, known, approximate = _solve(problem, nulls, options, where, where.n_passes)
+    columns, known, approximate = solve(problem, nulls, options, where, where.n_passes)
     fitted = Fitted(problem, summary, nulls, columns, known, approximate, factor)
     if not options.gammas or known is None:
         return fitted
@@ -244,7 +198,7 @@ def _adapted(
         alpha_min_ratio=None,
         approximate=False,
     )
-    columns, known, _ = _solve(problem, nulls, first, where, where.n_passes // 2)
+    columns, known, _ = solve(problem, nulls, first, where, where.n_passes // 2)
     assert known is not None  # an L2 path has no working set
     return adapted_problem(
         columns,
@@ -255,57 +209,6 @@ def _adapted(
         float(options.adaptive or 0.0),
         where.runner.n_threads,
     )
-
-
-def _solve(
-    problem: Problem, nulls: NullModels, options: PathOptions, where: Where, n_passes: int
-) -> tuple[Columns, Anchors | None, bool]:
-    """Every training set, l1_ratio and alpha of one problem.
-
-    Returns the columns, the curvature that is known, and whether the folds are approximate.
-    """
-    n_threads, sample, tolerance = where.runner.n_threads, where.sample, where.tolerance
-    fits = Fits(
-        len(problem.sets), np.array(options.l1_ratios), alpha_grids(problem, nulls, options)
-    )
-    columns = Columns(problem, fits)
-    if is_wide(problem.n_features, problem.n_classes, options.l1_ratios):
-        check_unpenalised(problem, fits)
-        begun = start_batches(columns, sample, nulls, where.runner, tolerance)
-        batches = Batches(columns, where.by_pass, nulls, n_threads, fits.n_sets, begun)
-        batches.run(tolerance, max(n_passes, 1))
-        return columns, None, False
-    begin(columns, nulls)
-    anchors = start(columns, sample, nulls, where.runner, tolerance)
-    # where the sample is all, so is every fold solved on it
-    if options.approximate and not sample.whole and fits.n_sets > 1:
-        follower = OneStep(columns, where.by_pass, nulls, n_threads, n_anchors=ONE_STEP_ANCHORS)
-        follower.anchors.held = anchors
-        follower.start(np.arange(fits.size // fits.n_sets))
-        follower.advance_full(tolerance, max(n_passes, 1))
-        return columns, follower.anchors, True
-    surrogate = Surrogate.of(problem, sample, n_threads)
-    driver = Lockstep(columns, where.by_pass, nulls, n_threads, surrogate=surrogate)
-    if _may_focus(problem, options, sample):
-        every = np.arange(problem.n_features)
-        kept = np.any([~training.penalty.penalised for training in problem.sets], axis=0)
-        driver = WideLockstep(
-            columns, where.by_pass, nulls, n_threads, every, kept, surrogate, whole=True
-        )
-    driver.anchors.held = anchors
-    solved = sample.whole and fits.n_sets <= MANY_SETS
-    _advance(driver, columns, solved, tolerance, n_passes)
-    return columns, driver.anchors, False
-
-
-def _may_focus(problem: Problem, options: PathOptions, sample: Sample) -> bool:
-    """Whether curvature of the features that matter will do.
-
-    Not for sparse features, which are corrected for the rows that have them, and not where what is
-    made of the answers needs the curvature of all.
-    """
-    dense = problem.n_dense == problem.n_features
-    return dense and min(options.l1_ratios) > 0.0 and not options.gammas and not sample.whole
 
 
 def sample_size(dataset: Dataset, n_classes: int) -> int:
@@ -337,39 +240,3 @@ def check_target(problem: Problem) -> None:
             f" but all are of class {int(np.argmax(shares))}. Check the target column and the "
             "weights."
         )
-
-
-def alpha_grids(problem: Problem, nulls: NullModels, options: PathOptions) -> np.ndarray:
-    """The given alphas, or those from the null model of the full data, (L, A)."""
-    if options.alphas is not None:
-        return np.array(as_grids(options))
-    rule = options.n_alphas, options.alpha_min_ratio
-    return np.array([alpha_grid(problem, nulls, ratio, *rule) for ratio in options.l1_ratios])
-
-
-def _advance(
-    driver: Lockstep, columns: Columns, solved: bool, tolerance: Tolerance, n_passes: int
-) -> None:
-    """The passes over all rows."""
-    fits = columns.fits
-    every = np.arange(fits.size)
-    full = every[: fits.size // fits.n_sets]
-    if solved or fits.n_sets == 1:
-        driver.start(every)
-        # the sample's curvature will do; what the sample has solved need only be certified
-        single = n_passes > 1 and not solved
-        used = driver.advance(every, tolerance, 1, n_anchors=0, n_single=int(single))
-        driver.focus(every)
-        driver.advance(every, tolerance, n_passes - used, n_anchors=0 if solved else None)
-        return
-    driver.start(full)
-    # these passes are too far from the answers to certify any within a small tolerance
-    single = n_passes > FEWEST_SINGLE
-    n_anchors = None if driver.surrogate is None else ROUGH_ANCHORS
-    used = driver.advance(full, tolerance, 1, n_anchors, n_single=int(single))
-    driver.focus(full)
-    driver.seed_folds(full, tolerance, single)
-    driver.step(every[~columns.done])
-    # else the curvature of the cells is that of a moment ago
-    n_anchors = None if driver.widen(every)[1] else 0
-    driver.advance(every, tolerance, n_passes - used - 1, n_anchors, n_single=int(single))

@@ -8,20 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from distreg.evaluation import Evaluate, Evaluation
-from distreg.glm.adoption import DOUBLE, SINGLE, SINGLE_GRADIENT, adopt
+from distreg.glm.adoption import adopt
 from distreg.glm.anchors import FEW, N_ANCHORS, Anchors, Sampled
 from distreg.glm.columns import (
     Columns,
     Values,
     certified,
     request_of,
-    root_mean_square,
     values_in,
     values_of,
 )
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels, null_curvature
 from distreg.glm.pace import Tolerance, slow_sets
+from distreg.glm.rounding import DOUBLE, SINGLE, surely
 from distreg.glm.secant import Pair, Secants
 from distreg.glm.step import LONGEST_STEP, Point, Step, farthest_of, step_of
 from distreg.glm.surrogate import Surrogate, change_of
@@ -104,6 +104,7 @@ class Lockstep:
     def seed_folds(self, fits: np.ndarray, tolerance: Tolerance, single: bool) -> None:
         """Evaluate fits of the full data cell by cell, and begin every fold's there."""
         columns, problem = self.columns, self.problem
+        self.focus(fits)
         anchors = self.anchors.choose(fits, self._trial)
         found = self._ask(fits, anchors, by_cell=True, single=single)
         self._take(fits, values_in(problem, 0, found), tolerance, single)
@@ -137,6 +138,7 @@ class Lockstep:
             before = self.columns.violation[active].copy()
             chosen = np.empty(0, dtype=np.int64)
             if wanted:
+                self.focus(active)
                 chosen = self.anchors.choose(active, self._trial, n_anchors)
             n_anchors = None
             evaluated = np.union1d(active, chosen)
@@ -157,7 +159,7 @@ class Lockstep:
         return used
 
     def focus(self, fits: np.ndarray) -> None:
-        """Take curvature of those features that may matter from now on."""
+        """Before curvature is taken: choose the features that it is taken of."""
 
     def widen(self, fits: np.ndarray) -> tuple[np.ndarray, bool]:
         """Fits to go on with, and whether curvature of other features is wanted."""
@@ -344,7 +346,10 @@ class Lockstep:
             columns.bend[taken] = values.bend[accept]
         columns.violation[taken], columns.gap[taken] = violation[accept], gap[accept]
         columns.scores.put(taken, values.scores, np.flatnonzero(accept))
-        sure = self._surely(fits, values, lean, tolerance) if single else np.ones_like(accept)
+        sure = np.ones_like(accept)
+        if single and not tolerance.single:
+            trial = self._trial[fits]
+            sure = surely(columns, self._nulls, fits, trial, values, lean, tolerance)
         self._sure[taken] = sure[accept]
         moved = taken[self._promised[taken] < 0.0]
         self._damping[moved] = np.maximum(1.0, self._damping[moved] / 2.0)
@@ -358,31 +363,6 @@ class Lockstep:
         certain &= tolerance.single | self._sure[fits]
         columns.done[fits] = certain
         self._secants.forget(fits[certain])
-
-    def _surely(
-        self, fits: np.ndarray, values: Values, lean: np.ndarray, tolerance: Tolerance
-    ) -> np.ndarray:
-        """Whether trial points are certain whatever single precision has done to them, (n,) bool.
-
-        Certificates are largest where all rounding of the gradient points away from the
-        subdifferential. Bounds, which know other directions, are left to double precision.
-        """
-        trial, sets = self._trial[fits], self._sets[fits]
-        bounded = self.fits.box(self.problem, fits) is not None
-        known = self.problem.loss.target == "binary" and not bounded
-        if not known or tolerance.gap <= SINGLE or tolerance.single:
-            return np.zeros(fits.size, dtype=bool)
-        lasso, ridge = self.fits.strengths(self.problem, fits)
-        size = SINGLE_GRADIENT * root_mean_square(self.problem, sets, values.scores.chi2)
-        grad = values.grad - lean
-        away = np.where(trial == 0.0, grad, grad - ridge * trial - lasso * np.sign(trial))
-        worst = lean - np.sign(away) * size[:, None]
-        objective, violation, gap = certified(self.problem, self.fits, fits, trial, values, worst)
-        unit, null = self._unit[sets], self._null[sets]
-        with np.errstate(invalid="ignore"):
-            gap = gap + SINGLE * (np.abs(objective) + null)
-            sure = (violation <= tolerance.violation * unit) & (gap <= tolerance.gap * null)
-        return np.asarray(sure)
 
     def _learn(self, fits: np.ndarray, values: Values, accept: np.ndarray) -> None:
         """Remember what the moves to accepted trial points have shown."""

@@ -24,7 +24,7 @@ from distreg.glm.surrogate import Surrogate
 from distreg.penalties import room
 
 __all__ = [
-    "WideLockstep",
+    "WorkingLockstep",
     "check_unpenalised",
     "is_wide",
     "largest_set_of",
@@ -115,7 +115,7 @@ def scores_of(columns: Columns, fits: np.ndarray, grads: np.ndarray | None = Non
     return score
 
 
-class WideLockstep(Lockstep):
+class WorkingLockstep(Lockstep):
     """The driver of one batch, or of all columns where few features may matter.
 
     Parameters
@@ -159,14 +159,17 @@ class WideLockstep(Lockstep):
         self._kept = kept
         p = self.problem.n_features
         self._most = p if whole else largest_set_of(self.problem, self.fits)
+        self._whole = whole
         self.postponed, self.is_full = 0, False
 
     def focus(self, fits: np.ndarray) -> None:
-        """Take curvature of those features that may matter from now on, if they are few.
+        """From all features go on with those that may matter, if they are few.
 
         Those at the trial points: where the columns stand there may be far more.
         """
         active = fits[~self.columns.done[fits]]
+        if not self._whole or self.anchors.features.size < self.problem.n_features:
+            return
         score = scores_of(self.columns, active, self._foreseen(active))
         used = self._trial[active].any(axis=0).reshape(self.problem.n_classes, -1).any(axis=0)
         needed = np.asarray(self._kept | used | (score > LIKELY))
