@@ -11,7 +11,7 @@ from test_glm import check_certified, draw, fit
 
 from distreg.data.block import Block
 from distreg.evaluation import Evaluation, Request, evaluate, finish
-from distreg.glm.rounding import SINGLE_GRADIENT
+from distreg.glm.rounding import gradient_rounding
 from distreg.kernels.evaluator import Points
 from distreg.kernels.rows import HELD_OUT, TRAIN
 from distreg.losses import get_loss
@@ -142,6 +142,29 @@ def test_what_loose_tolerances_certify_holds(
     assert np.all(result.fold_dual_gap <= tol)
 
 
+def single_and_double(
+    loss: str, X: np.ndarray, y: np.ndarray, coef: np.ndarray
+) -> list[Evaluation]:
+    """Evaluations of one training set at the columns of `coef`, of features of size 1."""
+    n, p = X.shape
+    block = Block(
+        dense=X, sparse=None, y=y, weight=None, offset=None, row=np.arange(n), fold_key=None
+    )
+    found = []
+    for scale in (np.ones(p), None):
+        points = Points(
+            loss=get_loss(loss).code, parameter=get_loss(loss).parameter, n_classes=1,
+            centre=np.zeros(p), missing=np.empty(0, dtype=np.int64), coef=coef,
+            intercept=np.full(coef.shape[1], 0.1), bounds=np.array([0, coef.shape[1]]),
+            role=np.array([[TRAIN]], np.int8), by_cell=False, anchors=np.empty(0, dtype=np.int64),
+            rare=np.empty(0, dtype=np.int64), scale=scale,
+        )  # fmt: skip
+        request = Request(points, np.arange(p), np.zeros(1, dtype=np.int64))
+        state = evaluate(request, iter([(block, np.zeros(n, dtype=np.int64))]))
+        found.append(finish(request, state))
+    return found
+
+
 @pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
 @pytest.mark.parametrize(("n", "p", "size"), [(1000, 10, 1.0), (5000, 50, 10.0), (4000, 300, 2.0)])
 def test_gradients_have_no_more_rounding_than_certificates_allow_for(
@@ -151,22 +174,23 @@ def test_gradients_have_no_more_rounding_than_certificates_allow_for(
     X = 0.7 * rng.standard_normal((n, p)) + 0.7 * rng.standard_normal((n, 1))
     coef = rng.standard_normal((p, 4)) * size / np.sqrt(p)
     y = (rng.random(n) < 1.0 / (1.0 + np.exp(-X @ coef[:, 0]))).astype(float)
-    block = Block(
-        dense=X, sparse=None, y=y, weight=None, offset=None, row=np.arange(n), fold_key=None
-    )
-    found = []
-    for scale in (np.ones(p), None):
-        points = Points(
-            loss=get_loss(loss).code, parameter=get_loss(loss).parameter, n_classes=1,
-            centre=np.zeros(p), missing=np.empty(0, dtype=np.int64), coef=coef,
-            intercept=np.full(4, 0.1), bounds=np.array([0, 4]), role=np.array([[TRAIN]], np.int8),
-            by_cell=False, anchors=np.empty(0, dtype=np.int64), rare=np.empty(0, dtype=np.int64),
-            scale=scale,
-        )  # fmt: skip
-        request = Request(points, np.arange(p), np.zeros(1, dtype=np.int64))
-        state = evaluate(request, iter([(block, np.zeros(n, dtype=np.int64))]))
-        found.append(finish(request, state))
-    error = np.abs(found[0].grad[0] - found[1].grad[0]).max(axis=0) / n
-    slope = np.sqrt(found[1].sums[0].chi2 / n)
-    assert np.all(error <= SINGLE_GRADIENT * slope)
+    one, exact = single_and_double(loss, X, y, coef)
+    error = np.abs(one.grad[0] - exact.grad[0]).max(axis=0) / n
+    assert np.all(error <= gradient_rounding(loss, exact.sums[0].chi2 / n, coef.T))
     assert np.any(error > 0.0)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_the_rounding_of_large_coefficients_that_cancel_is_allowed_for(loss: str) -> None:
+    """It moves the predictors of all rows to the same side."""
+    rng = np.random.default_rng(0)
+    n, size = 12_000, 1e5
+    x, step = rng.integers(0, 50, n).astype(float), rng.random(n) < 0.3
+    X = np.column_stack([x, x + step * 1e-4]) / np.sqrt(np.mean(x**2))
+    coef = np.array([[-1.0, -0.7], [1.0, 0.7]]) * size * (1.0 + np.pi * 1e-6)
+    y = (step - 0.5 + rng.logistic(size=n) > 0).astype(float)
+    one, exact = single_and_double(loss, X, y, coef)
+    error = np.abs(one.grad[0] - exact.grad[0]).max(axis=0) / n
+    chi2 = exact.sums[0].chi2 / n
+    assert np.all(error <= gradient_rounding(loss, chi2, coef.T))
+    assert np.all(error > gradient_rounding(loss, chi2, 0.0 * coef.T))

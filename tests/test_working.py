@@ -168,3 +168,47 @@ def test_curvature_is_taken_of_the_features_that_may_matter(
         np.testing.assert_allclose(one.criteria.df, other.criteria.df, rtol=1e-2)
     if folds:
         np.testing.assert_allclose(whole.cv_mean, result.cv_mean, rtol=1e-4)
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-2])
+def test_fits_that_wait_for_double_precision_are_looked_at_too(
+    tol: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all training sets at once, when the curvature's features are chosen."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12_000, 30))
+    eta = X[:, :5] @ rng.standard_normal((5, 3))
+    y = (eta + rng.gumbel(size=(12_000, 3))).argmax(axis=1).astype(float)
+    data = from_arrays(X, y, classes=True)
+    options = PathOptions(
+        loss="multinomial", l1_ratios=(0.5,), n_alphas=15, standardize=True, tol=tol
+    )
+    runner = PassRunner(n_threads=2)
+    assert cross_validate(data, make_cells(KFold(4), 12_000), options, runner).converged
+
+
+def test_degrees_of_freedom_are_unknown_where_the_curvature_is() -> None:
+    """Never those of other features."""
+    from distreg.glm.criteria import column_df
+
+    X, y = draw("logistic", 4, False)
+    problem_of: list[Any] = []
+    import distreg.glm.fit as module
+
+    with pytest.MonkeyPatch.context() as patch:
+        solve = module.solve
+
+        def spied(problem, nulls, options, where, n_passes):
+            problem_of.append(solve(problem, nulls, options, where, n_passes))
+            return problem_of[-1]
+
+        patch.setattr(module, "solve", spied)
+        patch.setattr("distreg.glm.fit.sample_size", lambda dataset, n_classes: 100)
+        fit("logistic", X, y, l1_ratios=(0.9,))
+    columns, known, _ = problem_of[0]
+    fits = np.arange(columns.fits.shape[2])
+    assert known.features.size < P
+    members = columns.coef[fits] != 0.0
+    assert np.isfinite(column_df(columns, known, fits, members, 1)).all()
+    members[-1, np.setdiff1d(np.arange(P), known.features)[0]] = True
+    assert np.isnan(column_df(columns, known, fits, members, 1)[-1])

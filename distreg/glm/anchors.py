@@ -91,6 +91,7 @@ class Anchors:
         self.held: list[Anchor] = []
         self.own: set[int] = set()
         self._before: list[Anchor] = []
+        self._last: np.ndarray | None = None
         self._n_threads, self._n_anchors, self._few = n_threads, n_anchors, few
         self.features = np.arange(problem.n_features)
         self.cell_of = joined_cells(problem, fits.shape[1] * n_anchors)
@@ -120,11 +121,16 @@ class Anchors:
         width = self.problem.n_classes * self.features.size
         return OWN_BYTES // max(curvature_bytes(width, 1, int(self.cell_of.max()) + 1), 1)
 
-    def watch(self, features: np.ndarray) -> None:
-        """Take curvature of these features (ascending) from now on."""
+    def watch(self, features: np.ndarray, most: int | None = None) -> None:
+        """Take curvature of these features (ascending) from now on.
+
+        Cells share it where that of each would have more than `most` bytes; default:
+        `FEATURE_BYTES`.
+        """
         self.features = features
         n_anchors = self.fits.shape[1] * self._n_anchors
-        self.cell_of = joined_cells(self.problem, n_anchors, features.size, FEATURE_BYTES)
+        most = FEATURE_BYTES if most is None else most
+        self.cell_of = joined_cells(self.problem, n_anchors, features.size, most)
 
     def renew(
         self,
@@ -136,9 +142,12 @@ class Anchors:
 
         Returns whether the former curvature was of other features.
         """
-        other = False
-        if self.held and not np.array_equal(self.held[0].curvature.features, self.features):
-            self.held, other = [], True
+        if self.held:
+            self._last = self.held[0].curvature.features
+        other = self._last is not None and not np.array_equal(self._last, self.features)
+        self._last = self.features
+        if other:
+            self.held = []
         new = [
             Anchor(*self.fits.of(int(fit)), found, self.problem.cell_weight, of_sample)
             for fit, found, of_sample in zip(fits, curvature, sampled, strict=True)

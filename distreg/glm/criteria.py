@@ -55,18 +55,20 @@ def column_df(
     problem, shape = columns.problem, columns.fits
     training = problem.sets[shape.of(int(fits[0]))[0]]
     free = np.tile(~training.penalty.penalised & training.summary.usable, problem.n_classes)
+    known = np.arange(columns.coef.shape[1])
     if anchors is not None:
         anchors.prepare(fits)
+        # the features that curvature was taken of
+        known = known[anchors.columns]
 
     def one(i: int) -> float:
         _, path, index = shape.of(int(fits[i]))
         at = np.flatnonzero(members[i] | free)
         share = 0.0 if relaxed else float(1.0 - shape.l1_ratios[path])
         model = None if anchors is None else anchors.between(int(fits[i]))
-        if anchors is None or model is None:
+        if model is None or not np.isin(at, known).all():
             return float("nan") if share else float(at.size)
-        # of the features that curvature was taken of
-        here = np.searchsorted(np.arange(columns.coef.shape[1])[anchors.columns], at)
+        here = np.searchsorted(known, at)
         curvature = model.block(here)
         if problem.fit_intercept:
             cross = model.cross[:, here]

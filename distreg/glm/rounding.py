@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from distreg.glm.columns import Columns, Values, certified
 from distreg.glm.null import NullModels
 from distreg.glm.pace import Tolerance
 
-__all__ = ["DOUBLE", "SINGLE", "SINGLE_GRADIENT", "surely"]
+__all__ = ["DOUBLE", "SINGLE", "gradient_rounding", "surely"]
 
 DOUBLE = 64 * float(np.finfo(np.float64).eps)
 """Rounding of an objective, over the sum of its size and the null model's: products with features
@@ -17,10 +19,30 @@ are of double precision."""
 SINGLE = 16 * float(np.finfo(np.float32).eps)
 """The same of single precision."""
 
-SINGLE_GRADIENT = 4 * float(np.finfo(np.float32).eps)
-"""Rounding of a gradient in scaled coefficients, over the root mean square of the rows' slopes, of
-single precision and for targets of two classes. There it was at most 2.1 machine epsilons; losses
-whose predictors may be far larger than their slopes had up to 4,000."""
+SINGLE_SLOPES, SINGLE_PREDICTORS = np.array([4.0, 1.0]) * float(np.finfo(np.float32).eps)
+"""Rounding of a gradient in scaled coefficients, of single precision: times the root mean square of
+the rows' slopes, plus times the largest second derivative and the sum of the sizes of the
+coefficients. A coefficient's own rounding moves the predictors of all rows to the same side."""
+
+CURVED = {"logistic": 0.25, "squared_hinge": 1.0}
+"""Largest second derivative of losses for which that was measured: at most 2.1 machine epsilons of
+the slopes. Those whose predictors may be far larger than their slopes had up to 4,000."""
+
+
+def gradient_rounding(name: str, chi2: np.ndarray, coef: np.ndarray) -> np.ndarray:
+    """What single precision may do to gradients, (n,), of a loss in `CURVED`.
+
+    Parameters
+    ----------
+    name : str
+    chi2 : (n,) array
+        Means of the squared slopes over the second derivatives.
+    coef : (n, p) array
+        Scaled coefficients.
+    """
+    curved = CURVED[name]
+    slope = SINGLE_SLOPES * np.sqrt(curved * chi2)
+    return np.asarray(slope + SINGLE_PREDICTORS * curved * np.abs(coef).sum(axis=1))
 
 
 def surely(
@@ -52,15 +74,19 @@ def surely(
     """
     problem, sets = columns.problem, np.unravel_index(fits, columns.fits.shape)[0]
     bounded = columns.fits.box(problem, fits) is not None
-    if problem.loss.target != "binary" or bounded or tolerance.gap <= SINGLE:
+    if problem.loss.name not in CURVED or bounded or tolerance.gap <= SINGLE:
         return np.zeros(fits.size, dtype=bool)
     lasso, ridge = columns.fits.strengths(problem, fits)
     weight = np.array([problem.weight(s) for s in range(len(problem.sets))])[sets]
-    size = SINGLE_GRADIENT * np.sqrt(values.scores.chi2 / weight)
+    size = gradient_rounding(problem.loss.name, values.scores.chi2 / weight, coef)[:, None]
     grad = values.grad - lean
     away = np.where(coef == 0.0, grad, grad - ridge * coef - lasso * np.sign(coef))
-    worst = lean - np.sign(away) * size[:, None]
-    objective, violation, gap = certified(problem, columns.fits, fits, coef, values, worst)
+    worst = replace(
+        values,
+        grad=values.grad + np.sign(away) * size,
+        grad_intercept=values.grad_intercept + np.sign(values.grad_intercept) * size,
+    )
+    objective, violation, gap = certified(problem, columns.fits, fits, coef, worst, lean)
     unit, null = nulls.unit[sets], nulls.objective[sets]
     with np.errstate(invalid="ignore"):
         gap = gap + SINGLE * (np.abs(objective) + null)

@@ -110,7 +110,9 @@ def _advance(
     # these passes are too far from the answers to certify any within a small tolerance
     single = n_passes > FEWEST_SINGLE
     n_anchors = None if driver.surrogate is None else ROUGH_ANCHORS
-    used = driver.advance(full, tolerance, 1, n_anchors, n_single=int(single))
+    used = 0
+    if n_passes > 1:
+        used = driver.advance(full, tolerance, 1, n_anchors, n_single=int(single))
     driver.seed_folds(full, tolerance, single)
     driver.step(every[~columns.done])
     # else the curvature of the cells is that of a moment ago

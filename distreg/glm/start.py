@@ -137,7 +137,9 @@ def start(
             driver.advance(chunk[1:].ravel(), aim, MAX_SAMPLE_EVALUATIONS)
         anchors += driver.anchors.held
     chosen = grid[:n_sets].ravel()
-    columns.coef[chosen], columns.intercept[chosen] = small.coef[chosen], small.intercept[chosen]
+    # gradients of the sample say which features matter until there are better ones
+    for name in ("coef", "intercept", "grad"):
+        getattr(columns, name)[chosen] = getattr(small, name)[chosen]
     return anchors
 
 

@@ -19,7 +19,7 @@ from distreg.glm.columns import Columns, Values
 from distreg.glm.lockstep import Lockstep
 from distreg.glm.metric import follow_of
 from distreg.glm.null import NullModels
-from distreg.glm.problem import Fits, Problem, curvature_bytes
+from distreg.glm.problem import CURVATURE_BYTES, Fits, Problem, curvature_bytes
 from distreg.glm.surrogate import Surrogate
 from distreg.penalties import room
 
@@ -132,7 +132,7 @@ class WorkingLockstep(Lockstep):
     surrogate : Surrogate, optional
         Corrects the steps.
     whole : bool
-        The columns are no batch: memory holds the curvature of all features.
+        The columns are no batch: memory holds the curvature of all features, which `features` are.
 
     Attributes
     ----------
@@ -155,40 +155,50 @@ class WorkingLockstep(Lockstep):
     ) -> None:
         n_anchors = N_ANCHORS if whole else BATCH_ANCHORS
         super().__init__(columns, evaluate, nulls, n_threads, n_anchors, surrogate)
-        self.anchors.watch(features)
-        self._kept = kept
+        self._kept, self._whole = kept, whole
+        if not whole:
+            self.anchors.watch(features, anchors.FEATURE_BYTES)
         p = self.problem.n_features
         self._most = p if whole else largest_set_of(self.problem, self.fits)
-        self._whole = whole
         self.postponed, self.is_full = 0, False
 
     def focus(self, fits: np.ndarray) -> None:
         """From all features go on with those that may matter, if they are few.
 
-        Those at the trial points: where the columns stand there may be far more.
+        Those at the trial points, for where the columns stand there may be far more, and those of
+        columns that are done.
         """
-        active = fits[~self.columns.done[fits]]
-        if not self._whole or self.anchors.features.size < self.problem.n_features:
+        columns, features = self.columns, self.anchors.features
+        active = fits[~columns.done[fits]]
+        known = columns.grad[active].any(axis=1).all()
+        if not self._whole or features.size < self.problem.n_features or not known:
             return
-        score = scores_of(self.columns, active, self._foreseen(active))
-        used = self._trial[active].any(axis=0).reshape(self.problem.n_classes, -1).any(axis=0)
+        score = scores_of(columns, active, self._foreseen(active))
+        used = self._trial[active].any(axis=0) | columns.coef[columns.done].any(axis=0)
+        used = used.reshape(self.problem.n_classes, -1).any(axis=0)
         needed = np.asarray(self._kept | used | (score > LIKELY))
         if 0 < needed.sum() <= FEW_FEATURES * needed.size:
-            self.anchors.watch(np.flatnonzero(needed))
+            self._watch(needed)
+
+    def _watch(self, inside: np.ndarray) -> None:
+        """Take curvature of a mask (p,) of features from now on."""
+        most = CURVATURE_BYTES if self._whole else anchors.FEATURE_BYTES
+        self.anchors.watch(np.flatnonzero(inside), most)
 
     def _foreseen(self, fits: np.ndarray) -> np.ndarray:
-        """Negative gradients (n, C p) at the trial points of fits of one training set."""
+        """Negative gradients (n, C p) at the trial points, as the models say."""
         columns, at, n_classes = self.columns, self.anchors.columns, self.problem.n_classes
-        grads = np.array(columns.grad[fits])
-        if not (fits.size and self.anchors.held):
-            return grads
-        self.anchors.prepare(fits)
-        for grad, fit in zip(grads, fits.tolist(), strict=True):
-            model = self.anchors.between(fit)
-            if model is not None:
-                move = self._trial[fit, at] - columns.coef[fit, at]
-                first = self._trial_intercept[fit] - columns.intercept[fit]
-                grad[at] -= model.change_of(np.append(first, move))[n_classes:]
+        grads, sets = np.array(columns.grad[fits]), self._sets[fits]
+        for s in np.unique(sets) if self.anchors.held else ():
+            of = np.flatnonzero(sets == s)
+            self.anchors.prepare(fits[of])
+            for i in of:
+                fit = int(fits[i])
+                model = self.anchors.between(fit)
+                if model is not None:
+                    move = self._trial[fit, at] - columns.coef[fit, at]
+                    first = self._trial_intercept[fit] - columns.intercept[fit]
+                    grads[i][at] -= model.change_of(np.append(first, move))[n_classes:]
         return grads
 
     def widen(self, fits: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -210,7 +220,7 @@ class WorkingLockstep(Lockstep):
                 joining = np.flatnonzero(~inside & (score > LIKELY))
                 joining = joining[np.argsort(-score[joining], kind="stable")]
                 inside[joining[: min(limit, room)]] = True
-                self.anchors.watch(np.flatnonzero(inside))
+                self._watch(inside)
                 return fits, True
             fits = self._postpone(fits)
         return fits, False
