@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -32,10 +33,9 @@ def evaluate_on(sample: Sample, n_threads: int) -> Evaluate:
 
     def run(request: Request) -> Evaluation:
         with ThreadPoolExecutor(n_threads) as pool:
-            states = list(pool.map(lambda part: evaluate(request, iter([part])), parts))
-        state = states[0]
-        for other in states[1:]:
-            state = join(state, other)
+            # one after the other, for each may hold the curvature of many anchors
+            states = pool.map(lambda part: evaluate(request, iter([part])), parts)
+            state = functools.reduce(join, states)
         return finish(request, state)
 
     return run
