@@ -25,6 +25,9 @@ COLUMN_COPIES = 9
 """Arrays of one number for each fit, class and feature: coefficients, gradients, trial points, and
 both sides of three pairs. With sparse features there is one more: the curvature along each."""
 
+SAMPLE_COPIES = 2
+"""A sample, and what it was merged of."""
+
 GUIDE_COPIES = 9
 """The same of what a sample says of them: where they stood, gradients, and those of three moves."""
 
@@ -256,7 +259,16 @@ class GlmMemory(Memory):
         if self.guided:
             metrics *= 2
         sampled = self.curvature * self.guided
-        return BASE_BYTES + self.state + sampled + 8 * (columns + metrics + steps)
+        used = self.state + sampled + SAMPLE_COPIES * self.sample
+        return BASE_BYTES + used + 8 * (columns + metrics + steps)
+
+    @property
+    def sample(self) -> int:
+        """The sample of the rows, at most."""
+        from distreg.glm.fit import MOST_SAMPLE_ROWS, SAMPLE_BYTES
+
+        p = self.n_dense + self.n_sparse
+        return min(8 * MOST_SAMPLE_ROWS * self.n_classes * p * p, SAMPLE_BYTES)
 
     def peaks(self) -> tuple[int, int]:
         """Bytes of each worker and of this process, which keeps its metrics during a pass."""
