@@ -124,11 +124,13 @@ class Lockstep:
         max_evaluations: int,
         n_anchors: int | None = None,
         n_single: int = 0,
+        final: bool = False,
     ) -> int:
         """Evaluate and step until `fits` are done, or `max_evaluations` are used up.
 
         The first evaluation takes curvature at `n_anchors` fits of a path (None: as many as
-        always); the first `n_single` of them are of single precision.
+        always); the first `n_single` of them are of single precision. If they are the `final` ones,
+        the last of them prepares no step.
         """
         wanted, fresh, used = n_anchors != 0, n_anchors == 0, 0
         while used < max_evaluations:
@@ -136,8 +138,8 @@ class Lockstep:
             if active.size == 0:
                 break
             before = self.columns.violation[active].copy()
-            chosen = np.empty(0, dtype=np.int64)
-            if wanted:
+            chosen, ends = np.empty(0, dtype=np.int64), final and used + 1 == max_evaluations
+            if wanted and not (ends and self.anchors.held):
                 self.focus(active)
                 chosen = self.anchors.choose(active, self._trial, n_anchors)
             n_anchors = None
@@ -147,6 +149,8 @@ class Lockstep:
             values = values_of(self.problem, self._sets[evaluated], found)
             used += 1
             self._take(active, values.of(np.isin(evaluated, active)), tolerance, single)
+            if ends:
+                break
             slow, misled = slow_sets(
                 self.columns, active, before, self._unit, self._null, tolerance
             )

@@ -104,7 +104,8 @@ def _advance(
             single = False
         # what the sample has solved need only be certified
         n_anchors = 0 if solved else None
-        driver.advance(every, tolerance, n_passes - used, n_anchors, n_single=int(single))
+        n_passes, n_single = n_passes - used, int(single)
+        driver.advance(every, tolerance, n_passes, n_anchors, n_single, final=True)
         return
     driver.start(full)
     # these passes are too far from the answers to certify any within a small tolerance
@@ -117,4 +118,5 @@ def _advance(
     driver.step(every[~columns.done])
     # else the curvature of the cells is that of a moment ago
     n_anchors = None if driver.widen(every)[1] else 0
-    driver.advance(every, tolerance, n_passes - used - 1, n_anchors, n_single=int(single))
+    n_passes, n_single = n_passes - used - 1, int(single)
+    driver.advance(every, tolerance, n_passes, n_anchors, n_single, final=True)
