@@ -35,6 +35,8 @@ def adopt(columns: Columns, nulls: NullModels, fits: np.ndarray) -> np.ndarray:
     """
     last, moved = columns.fits.shape[2] - 1, set()
     lasso, ridge = columns.fits.strengths(columns.problem, fits)
+    if not _any_gains(columns, nulls, fits, lasso, ridge):
+        return np.empty(0, dtype=np.int64)
 
     def is_better(i: int, loss: float, coef: np.ndarray, rounding: float) -> bool:
         fit = int(fits[i])
@@ -59,6 +61,32 @@ def adopt(columns: Columns, nulls: NullModels, fits: np.ndarray) -> np.ndarray:
                 if is_better(i, float(loss), coef, float(columns.rounding[fit + step])):
                     columns.copy(fit, fit + step)
     return np.array(sorted(moved), dtype=np.int64)
+
+
+def _any_gains(
+    columns: Columns, nulls: NullModels, fits: np.ndarray, lasso: np.ndarray, ridge: np.ndarray
+) -> bool:
+    """Whether any column is better off where a neighbour stands now: mostly none is."""
+    sets, _, index = np.unravel_index(fits, columns.fits.shape)
+    best, null = columns.objective[fits], nulls.objective[sets]
+    for step, ends in ((-1, index == 0), (1, index == columns.fits.shape[2] - 1)):
+        other = np.where(ends, fits, fits + step)
+        loss, coef, rounding = columns.loss[other], columns.coef[other], columns.rounding[other]
+        if step < 0:
+            loss, coef = loss.copy(), coef.copy()
+            loss[ends], coef[ends], rounding[ends] = (
+                nulls.loss[sets[ends]],
+                nulls.coef[sets[ends]],
+                DOUBLE,
+            )
+        gain = np.maximum(np.maximum(rounding, columns.rounding[fits]), ADOPTION)
+        with np.errstate(invalid="ignore"):
+            better = loss + penalties.value(coef, lasso, ridge) < best - gain * (
+                np.abs(best) + null
+            )
+        if (better & (~ends | (step < 0))).any():
+            return True
+    return False
 
 
 def _put_null(columns: Columns, nulls: NullModels, fit: int, s: int) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from distreg import penalties
 from distreg.evaluation import Evaluate
 from distreg.exceptions import ConvergenceWarning
 from distreg.glm.anchors import Anchor
-from distreg.glm.columns import Columns, Values, certified
+from distreg.glm.columns import Columns, Values, certified, objective_of
 from distreg.glm.null import NullModels
 from distreg.glm.pace import Tolerance
 from distreg.glm.problem import Fits
@@ -89,7 +88,7 @@ class Batches:
             driver.start(every)
             if known.anchors and not self._begun:
                 driver.anchors.held = known.anchors
-                part.objective[:] = _objective(part)
+                part.objective[:] = objective_of(part, every)
                 driver.step(every)
             used = driver.advance(every, tolerance, left)
             left = left - used if warn else n_passes
@@ -215,16 +214,6 @@ def _begin(part: Columns, end: Columns) -> None:
     """Put all columns of a batch where the last ones of their paths stand."""
     n_alphas = part.fits.shape[2]
     _copy(part, np.arange(part.fits.size), end, np.repeat(np.arange(end.fits.size), n_alphas))
-
-
-def _objective(part: Columns) -> np.ndarray:
-    """Objective (n,) where the columns stand."""
-    every = np.arange(part.fits.size)
-    value = [
-        penalties.value(part.coef[[i]], *part.fits.strengths(part.problem, every[[i]]))[0]
-        for i in every
-    ]
-    return np.asarray(part.loss + np.array(value))
 
 
 def _copy(

@@ -18,6 +18,7 @@ __all__ = [
     "Scores",
     "Values",
     "certified",
+    "objective_of",
     "request_of",
     "values_in",
     "values_of",
@@ -252,6 +253,12 @@ def values_in(problem: Problem, s: int, found: Evaluation) -> Values:
     bend = found.bend[training.cells].sum(axis=0)
     bent = bend_of(problem, s, bend, curvature.ravel() * weight, weight) if bend.size else None
     return Values(train / weight, grad, grad_intercept, curvature, scores, bent)
+
+
+def objective_of(columns: Columns, fits: np.ndarray) -> np.ndarray:
+    """Objective (n,) of fits where they stand, by the losses that are known there."""
+    lasso, ridge = columns.fits.strengths(columns.problem, fits)
+    return np.asarray(columns.loss[fits] + penalties.value(columns.coef[fits], lasso, ridge))
 
 
 def certified(

@@ -316,6 +316,7 @@ class Lockstep:
             self._trial_intercept[anchors],
             self.anchors.features,
             self.anchors.cell_of,
+            self._single,
         )
 
     def _take(

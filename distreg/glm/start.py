@@ -8,7 +8,7 @@ from distreg.evaluation import Evaluate
 from distreg.exceptions import DataError
 from distreg.glm.anchors import Anchor
 from distreg.glm.batches import Batches
-from distreg.glm.columns import Columns
+from distreg.glm.columns import Columns, objective_of
 from distreg.glm.lockstep import Lockstep
 from distreg.glm.null import NullModels, nulls_of
 from distreg.glm.pace import Tolerance
@@ -122,13 +122,17 @@ def start(
     bounds = np.unique(np.linspace(0, n_alphas, SAMPLE_CHUNKS + 1).astype(int))
     for first, last in zip(bounds[:-1], bounds[1:], strict=True):
         chunk = grid[:n_sets, :, first:last]
+        own = chunk[0].ravel()
+        driver.start(own)
         if first:
+            # what is known where the last chunk ended does not depend on alpha
             for fit, before in zip(
-                chunk.ravel(), np.repeat(grid[:n_sets, :, first - 1], last - first), strict=True
+                own, np.repeat(grid[0, :, first - 1], last - first), strict=True
             ):
-                small.move_to(int(fit), int(before))
-        driver.start(chunk.ravel())
-        driver.advance(chunk[0].ravel(), aim, MAX_SAMPLE_EVALUATIONS)
+                small.copy(int(fit), int(before))
+            small.objective[own] = objective_of(small, own)
+            driver.step(own)
+        driver.advance(own, aim, MAX_SAMPLE_EVALUATIONS)
         if n_sets > 1:
             for fit in chunk[1:].ravel():
                 _, path, index = fits.of(int(fit))

@@ -81,10 +81,12 @@ class Surrogate:
         intercept: np.ndarray,
         features: np.ndarray,
         cell_of: np.ndarray,
+        single: bool,
     ) -> list[Sampled]:
         """Curvature at each of the points (n, C p), (n, C)."""
+        anchors = np.arange(len(sets))
         request = request_of(
-            self.problem, sets, coef, intercept, np.arange(len(sets)), features, cell_of
+            self.problem, sets, coef, intercept, anchors, features, cell_of, single=single
         )
         found = self._evaluate(request).curvature
         return [Sampled(curvature, self.problem.cell_weight) for curvature in found]
