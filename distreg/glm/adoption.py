@@ -70,21 +70,16 @@ def _any_gains(
     sets, _, index = np.unravel_index(fits, columns.fits.shape)
     best, null = columns.objective[fits], nulls.objective[sets]
     for step, ends in ((-1, index == 0), (1, index == columns.fits.shape[2] - 1)):
-        other = np.where(ends, fits, fits + step)
+        other, possible = np.where(ends, fits, fits + step), ~ends | (step < 0)
         loss, coef, rounding = columns.loss[other], columns.coef[other], columns.rounding[other]
         if step < 0:
-            loss, coef = loss.copy(), coef.copy()
-            loss[ends], coef[ends], rounding[ends] = (
-                nulls.loss[sets[ends]],
-                nulls.coef[sets[ends]],
-                DOUBLE,
-            )
+            at = sets[ends]
+            loss[ends], coef[ends], rounding[ends] = nulls.loss[at], nulls.coef[at], DOUBLE
         gain = np.maximum(np.maximum(rounding, columns.rounding[fits]), ADOPTION)
-        with np.errstate(invalid="ignore"):
-            better = loss + penalties.value(coef, lasso, ridge) < best - gain * (
-                np.abs(best) + null
-            )
-        if (better & (~ends | (step < 0))).any():
+        with np.errstate(invalid="ignore", over="ignore"):
+            limit = best - gain * (np.abs(best) + null)
+            better = loss + penalties.value(coef, lasso, ridge) < limit
+        if (better & possible).any():
             return True
     return False
 
