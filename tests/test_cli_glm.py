@@ -221,7 +221,7 @@ def test_a_count_below_0_is_refused(cli: Cli, pipeline: Path) -> None:
 def test_plan(cli: Cli, pipeline: Path) -> None:
     done = cli("plan", pipeline, "--set", "model.max_passes=40")
     assert done.exit_code == 0, done.output
-    for words in ("Driver   newton: logistic loss", "about 6 to 10 passes, at most 40",
+    for words in ("Driver   newton: logistic loss", "about 5 to 10 passes, at most 40",
                   "and 1 for the test rows", "96 fits", "Fits     yes"):  # fmt: skip
         assert words in done.stdout
     refused(cli("plan", pipeline, "--set", "cluster.memory_limit=1MB"), "curvatures")

@@ -167,7 +167,7 @@ def test_passes_of_other_losses() -> None:
     assert (plan.max_passes, plan.test_passes) == (100, 0)
     assert plan.bytes_read == 10 * 16 * 4 * 8_000_000
     said = "\n".join(plan.lines())
-    assert "about 6 to 10 passes, at most 100 (model.max_passes), over the data" in said
+    assert "about 5 to 10 passes, at most 100 (model.max_passes), over the data" in said
     assert "Driver   newton: poisson loss: every pass serves all of the 1,800 fits" in said
     assert json.loads(json.dumps(plan.to_dict())) == plan.to_dict()
 
@@ -181,7 +181,7 @@ def test_test_rows_of_classes_cost_a_pass() -> None:
     assert "(model.max_passes), and 1 for the test rows, over" in "\n".join(plan.lines())
 
 
-@pytest.mark.parametrize(("most", "words"), [(8, "6 to 8"), (5, "about 5 passes"), (50, "6 to 10")])
+@pytest.mark.parametrize(("most", "words"), [(8, "5 to 8"), (5, "about 5 passes"), (50, "5 to 10")])
 def test_max_passes_bounds_what_is_usual(most: int, words: str) -> None:
     plan = glm(Sizes(20), "poisson", f"model.max_passes={most}")
     assert plan.max_passes == most

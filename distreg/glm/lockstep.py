@@ -334,7 +334,10 @@ class Lockstep:
             slack = np.maximum(rounding, columns.rounding[fits]) * size
             enough = best + DECREASE * self._promised[fits] + slack
             accept = np.isfinite(objective) & ~(objective > enough)
-        accept |= ~np.isfinite(best)
+        # the same point is as good as it was, whatever the order of sums has made of it
+        stands = (self._trial[fits] == columns.coef[fits]).all(axis=1)
+        stands &= (self._trial_intercept[fits] == columns.intercept[fits]).all(axis=1)
+        accept |= (stands & np.isfinite(objective)) | ~np.isfinite(best)
         taken = fits[accept]
         self._learn(fits, values, accept)
         columns.coef[taken], columns.intercept[taken] = (

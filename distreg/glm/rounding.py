@@ -12,9 +12,9 @@ from distreg.glm.pace import Tolerance
 
 __all__ = ["DOUBLE", "SINGLE", "gradient_rounding", "surely"]
 
-DOUBLE = 64 * float(np.finfo(np.float64).eps)
+DOUBLE = 4096 * float(np.finfo(np.float64).eps)
 """Rounding of an objective, over the sum of its size and the null model's: products with features
-are of double precision."""
+are of double precision. The rows of a tile, and the tiles of a group, are summed one by one."""
 
 SINGLE = 16 * float(np.finfo(np.float32).eps)
 """The same of single precision."""

@@ -35,7 +35,7 @@ RARE_PASSES = 20
 STAGE_PASSES = 4
 """Passes of a further stage: relaxed refits, or the first fit of adaptive penalties."""
 
-USUAL_PASSES = (6, 10)
+USUAL_PASSES = (5, 10)
 """Passes of a loss other than the squared one: a summary, then evaluations until all is certified
 (benchmarks of the engine)."""
 
