@@ -41,6 +41,7 @@ __all__ = ["DataSummary", "Sample", "TrainingSummary", "data_summary"]
 
 TRIMMED_ROWS = 2000
 """New rows after which a group drops those that are not in its sample."""
+
 FEWEST_OF_CLASSES = 10
 """Rows for each feature that classes share evenly, if they have as many: more than that is copied
 in vain by groups that cannot know which classes are rare."""

@@ -163,7 +163,7 @@ def _list_remote(path: str, suffixes: tuple[str, ...], options: Options) -> list
 
 
 def _filesystem(path: str, options: Options) -> tuple[Any, str]:
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     try:
         fs, inner = fsspec.core.url_to_fs(path, **options)

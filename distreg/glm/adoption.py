@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from distreg import penalties
-from distreg.glm.columns import Columns
+from distreg.glm.columns import Columns, objective_of
 from distreg.glm.null import NullModels
 from distreg.glm.rounding import DOUBLE
 
@@ -33,55 +33,43 @@ def adopt(columns: Columns, nulls: NullModels, fits: np.ndarray) -> np.ndarray:
     (m,) int array
         Those that have moved.
     """
-    last, moved = columns.fits.shape[2] - 1, set()
-    lasso, ridge = columns.fits.strengths(columns.problem, fits)
-    if not _any_gains(columns, nulls, fits, lasso, ridge):
-        return np.empty(0, dtype=np.int64)
-
-    def is_better(i: int, loss: float, coef: np.ndarray, rounding: float) -> bool:
-        fit = int(fits[i])
-        objective = loss + float(penalties.value(coef, lasso[i], ridge[i]))
-        best, null = columns.objective[fit], nulls.objective[columns.fits.of(fit)[0]]
-        gain = max(ADOPTION, rounding, columns.rounding[fit])
-        if not objective < best - gain * (abs(best) + null):
-            return False
-        columns.objective[fit] = objective
-        moved.add(fit)
-        return True
-
-    for step, order in ((-1, range(fits.size)), (1, range(fits.size - 1, -1, -1))):
-        for i in order:
-            fit = int(fits[i])
-            s, _, index = columns.fits.of(fit)
-            if step < 0 and index == 0:
-                if is_better(i, float(nulls.loss[s]), nulls.coef[s], DOUBLE):
-                    _put_null(columns, nulls, fit, s)
-            elif 0 <= index + step <= last:
-                loss, coef = columns.loss[fit + step], columns.coef[fit + step]
-                if is_better(i, float(loss), coef, float(columns.rounding[fit + step])):
-                    columns.copy(fit, fit + step)
-    return np.array(sorted(moved), dtype=np.int64)
+    moved = np.zeros(columns.fits.size, dtype=bool)
+    for step in (-1, 1):
+        better, latest = _better(columns, nulls, fits, step), -1
+        for i in range(fits.size)[::-step] if better.any() else ():
+            at = fits[i : i + 1]
+            if at[0] + step == latest:
+                better[i] = _better(columns, nulls, at, step)[0]
+            if better[i]:
+                latest = int(at[0])
+                s, _, index = columns.fits.of(latest)
+                if step < 0 and index == 0:
+                    _put_null(columns, nulls, latest, s)
+                else:
+                    columns.copy(latest, latest + step)
+                columns.objective[at] = objective_of(columns, at)
+                moved[latest] = True
+    return np.flatnonzero(moved)
 
 
-def _any_gains(
-    columns: Columns, nulls: NullModels, fits: np.ndarray, lasso: np.ndarray, ridge: np.ndarray
-) -> bool:
-    """Whether any column is better off where a neighbour stands now: mostly none is."""
+def _better(columns: Columns, nulls: NullModels, fits: np.ndarray, step: int) -> np.ndarray:
+    """Which columns are better off where their neighbour stands, (n,) bool.
+
+    `step` is -1 for the one before, which of the first alpha is the null model, or 1.
+    """
     sets, _, index = np.unravel_index(fits, columns.fits.shape)
+    ends = index == (0 if step < 0 else columns.fits.shape[2] - 1)
+    other = np.where(ends, fits, fits + step)
+    loss, coef, rounding = columns.loss[other], columns.coef[other], columns.rounding[other]
+    if step < 0:
+        loss[ends], coef[ends], rounding[ends] = nulls.loss[sets[ends]], nulls.coef[sets[ends]], 0.0
+    lasso, ridge = columns.fits.strengths(columns.problem, fits)
     best, null = columns.objective[fits], nulls.objective[sets]
-    for step, ends in ((-1, index == 0), (1, index == columns.fits.shape[2] - 1)):
-        other, possible = np.where(ends, fits, fits + step), ~ends | (step < 0)
-        loss, coef, rounding = columns.loss[other], columns.coef[other], columns.rounding[other]
-        if step < 0:
-            at = sets[ends]
-            loss[ends], coef[ends], rounding[ends] = nulls.loss[at], nulls.coef[at], DOUBLE
-        gain = np.maximum(np.maximum(rounding, columns.rounding[fits]), ADOPTION)
-        with np.errstate(invalid="ignore", over="ignore"):
-            limit = best - gain * (np.abs(best) + null)
-            better = loss + penalties.value(coef, lasso, ridge) < limit
-        if (better & possible).any():
-            return True
-    return False
+    gain = np.maximum(np.maximum(rounding, columns.rounding[fits]), ADOPTION)
+    with np.errstate(invalid="ignore", over="ignore"):
+        limit = best - gain * (np.abs(best) + null)
+        better = loss + penalties.value(coef, lasso, ridge) < limit
+    return np.asarray(better & (~ends | (step < 0)))
 
 
 def _put_null(columns: Columns, nulls: NullModels, fit: int, s: int) -> None:

@@ -15,8 +15,8 @@ from distreg.kernels.products import add_edges, add_scaled
 
 __all__ = ["Metric", "edges_of", "follow_of", "inverse_of", "metric_of"]
 
-
 TINY = float(np.finfo(np.float64).tiny)
+"""Smallest number with a finite inverse, about."""
 
 
 @dataclass(frozen=True)

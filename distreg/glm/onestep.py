@@ -33,6 +33,8 @@ class OneStep(Lockstep):
         """Evaluate and step until the full data's columns are done; returns evaluations used."""
         columns, per_set = self.columns, self.fits.size // self.fits.n_sets
         full, used = np.arange(per_set), 0
+        # no pass corrects a fold's step
+        self.trials.inexact[per_set:] = FOLD_INEXACT
         followed, pending = np.zeros(per_set, dtype=bool), np.empty(0, dtype=np.int64)
         while used < max_evaluations:
             active = full[~columns.done[full]]
@@ -62,16 +64,15 @@ class OneStep(Lockstep):
         if active.size == 0:
             return np.empty(0, dtype=np.int64)
         # the second choice sets the lengths by which anchors are interpolated
-        close = self.anchors.choose(active, self._trial)
-        spread = self.anchors.choose(full, self._trial)
+        close = self.anchors.choose(active, self.trials.coef)
+        spread = self.anchors.choose(full, self.trials.coef)
         return np.union1d(close, spread) if self.anchors.many_fit else spread
 
     def _is_near(self, fits: np.ndarray, size: float) -> np.ndarray:
         """Whether columns stand where they were just evaluated, near their answers."""
         columns = self.columns
-        stands = (columns.coef[fits] == self._trial[fits]).all(axis=1)
-        stands &= (columns.intercept[fits] == self._trial_intercept[fits]).all(axis=1)
-        return np.asarray(stands & (columns.violation[fits] <= size * self._unit[0]))
+        near = self.trials.stands(fits)
+        return np.asarray(near & (columns.violation[fits] <= size * self._unit[0]))
 
     def _follow(
         self, near: np.ndarray, asked: np.ndarray, found: Evaluation, tolerance: Tolerance
@@ -82,16 +83,12 @@ class OneStep(Lockstep):
         for s in range(1, self.fits.n_sets) if near.size else ():
             own = near + s * per_set
             for fit, other in zip(own, near, strict=True):
-                columns.put_raw(int(fit), *self._raw_trial(int(other)))
+                columns.put_raw(int(fit), *self.trials.raw(int(other)))
             self.start(own)
             values = values_in(self.problem, s, found).of(np.isin(asked, near))
             self._take(own, values, tolerance)
             left.append(own[~columns.done[own]])
         return np.concatenate([np.empty(0, dtype=np.int64), *left])
-
-    def _inexact(self, fit: int) -> float:
-        # no pass corrects a fold's step
-        return FOLD_INEXACT if fit >= self.fits.size // self.fits.n_sets else super()._inexact(fit)
 
     def _adopt(self, fits: np.ndarray) -> None:
         # a fold's column is one step from the full data's, not where its neighbours stand

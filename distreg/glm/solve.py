@@ -67,11 +67,8 @@ def solve(
     surrogate = Surrogate.of(problem, sample, n_threads)
     driver = Lockstep(columns, where.by_pass, nulls, n_threads, surrogate=surrogate)
     if _may_focus(problem, options, sample):
-        every = np.arange(problem.n_features)
         kept = np.any([~training.penalty.penalised for training in problem.sets], axis=0)
-        driver = WorkingLockstep(
-            columns, where.by_pass, nulls, n_threads, every, kept, surrogate, whole=True
-        )
+        driver = WorkingLockstep(columns, where.by_pass, nulls, n_threads, None, kept, surrogate)
     driver.anchors.held = anchors
     solved = sample.whole and fits.n_sets <= MANY_SETS
     _advance(driver, columns, solved, tolerance, n_passes)
@@ -98,7 +95,7 @@ def _advance(
     if solved or fits.n_sets == 1:
         driver.start(every)
         single, used = n_passes > 1 and not solved, 0
-        if driver.surrogate is not None:
+        if driver.trials.surrogate is not None:
             # where the sample guides, its curvature will do
             used = driver.advance(every, tolerance, 1, n_anchors=0, n_single=int(single))
             single = False
@@ -110,7 +107,7 @@ def _advance(
     driver.start(full)
     # these passes are too far from the answers to certify any within a small tolerance
     single = n_passes > FEWEST_SINGLE
-    n_anchors = None if driver.surrogate is None else ROUGH_ANCHORS
+    n_anchors = None if driver.trials.surrogate is None else ROUGH_ANCHORS
     used = 0
     if n_passes > 1:
         used = driver.advance(full, tolerance, 1, n_anchors, n_single=int(single))

@@ -27,6 +27,7 @@ LARGEST_LOSS = 1e100
 """Mean loss of a null model beyond which nothing can be computed."""
 
 SAMPLE_CHUNKS = 5
+
 N_SAMPLE = 3
 """Fits of a chunk at which the sample's curvature is taken."""
 

@@ -40,7 +40,6 @@ __all__ = ["Surrogate", "change_of"]
 FEWEST_ROWS = 5
 """Rows of the sample for each coefficient below which its error is too large to be of use."""
 
-
 SAME = 1e-9
 """Distance of two points, over their size, that is rounding."""
 

@@ -125,14 +125,13 @@ class WorkingLockstep(Lockstep):
     evaluate : callable
     nulls : NullModels
     n_threads : int
-    features : (w,) int array
-        The first working set; holds all features with a coefficient.
+    features : (w,) int array or None
+        The first working set of a batch; holds all features with a coefficient. None: the columns
+        are no batch, memory holds the curvature of all features, and they begin with these.
     kept : (p,) bool array
         Features that stay in it.
     surrogate : Surrogate, optional
         Corrects the steps.
-    whole : bool
-        The columns are no batch: memory holds the curvature of all features, which `features` are.
 
     Attributes
     ----------
@@ -148,18 +147,18 @@ class WorkingLockstep(Lockstep):
         evaluate: Evaluate,
         nulls: NullModels,
         n_threads: int,
-        features: np.ndarray,
+        features: np.ndarray | None,
         kept: np.ndarray,
         surrogate: Surrogate | None = None,
-        whole: bool = False,
     ) -> None:
-        n_anchors = N_ANCHORS if whole else BATCH_ANCHORS
+        n_anchors = N_ANCHORS if features is None else BATCH_ANCHORS
         super().__init__(columns, evaluate, nulls, n_threads, n_anchors, surrogate)
-        self._kept, self._whole = kept, whole
-        if not whole:
-            self.anchors.watch(features, anchors.FEATURE_BYTES)
-        p = self.problem.n_features
-        self._most = p if whole else largest_set_of(self.problem, self.fits)
+        self._kept, self._most = kept, self.problem.n_features
+        self._most_bytes = CURVATURE_BYTES
+        if features is not None:
+            self._most = largest_set_of(self.problem, self.fits)
+            self._most_bytes = anchors.FEATURE_BYTES
+            self.anchors.watch(features, self._most_bytes)
         self.postponed, self.is_full = 0, False
 
     def focus(self, fits: np.ndarray) -> None:
@@ -171,19 +170,14 @@ class WorkingLockstep(Lockstep):
         columns, features = self.columns, self.anchors.features
         active = fits[~columns.done[fits]]
         known = columns.grad[active].any(axis=1).all()
-        if not self._whole or features.size < self.problem.n_features or not known:
+        if features.size < self.problem.n_features or not known:
             return
         score = scores_of(columns, active, self._foreseen(active))
-        used = self._trial[active].any(axis=0) | columns.coef[columns.done].any(axis=0)
+        used = self.trials.coef[active].any(axis=0) | columns.coef[columns.done].any(axis=0)
         used = used.reshape(self.problem.n_classes, -1).any(axis=0)
         needed = np.asarray(self._kept | used | (score > LIKELY))
         if 0 < needed.sum() <= FEW_FEATURES * needed.size:
-            self._watch(needed)
-
-    def _watch(self, inside: np.ndarray) -> None:
-        """Take curvature of a mask (p,) of features from now on."""
-        most = CURVATURE_BYTES if self._whole else anchors.FEATURE_BYTES
-        self.anchors.watch(np.flatnonzero(inside), most)
+            self.anchors.watch(np.flatnonzero(needed), self._most_bytes)
 
     def _foreseen(self, fits: np.ndarray) -> np.ndarray:
         """Negative gradients (n, C p) at the trial points, as the models say."""
@@ -196,8 +190,8 @@ class WorkingLockstep(Lockstep):
                 fit = int(fits[i])
                 model = self.anchors.between(fit)
                 if model is not None:
-                    move = self._trial[fit, at] - columns.coef[fit, at]
-                    first = self._trial_intercept[fit] - columns.intercept[fit]
+                    move = self.trials.coef[fit, at] - columns.coef[fit, at]
+                    first = self.trials.intercept[fit] - columns.intercept[fit]
                     grads[i][at] -= model.change_of(np.append(first, move))[n_classes:]
         return grads
 
@@ -220,7 +214,7 @@ class WorkingLockstep(Lockstep):
                 joining = np.flatnonzero(~inside & (score > LIKELY))
                 joining = joining[np.argsort(-score[joining], kind="stable")]
                 inside[joining[: min(limit, room)]] = True
-                self._watch(inside)
+                self.anchors.watch(np.flatnonzero(inside), self._most_bytes)
                 return fits, True
             fits = self._postpone(fits)
         return fits, False
@@ -228,7 +222,7 @@ class WorkingLockstep(Lockstep):
     def _support(self, fits: np.ndarray | None) -> np.ndarray:
         """Features with a coefficient in any of `fits` (None: of all), (p,) bool."""
         chosen = slice(None) if fits is None else fits
-        used = self.columns.coef[chosen].any(axis=0) | self._trial[chosen].any(axis=0)
+        used = self.columns.coef[chosen].any(axis=0) | self.trials.coef[chosen].any(axis=0)
         return np.asarray(used.reshape(self.problem.n_classes, -1).any(axis=0))
 
     def _postpone(self, fits: np.ndarray) -> np.ndarray:
@@ -243,7 +237,7 @@ class WorkingLockstep(Lockstep):
         given_up = fits[(index >= first) & ~self.columns.done[fits]]
         # nobody may move to where these stand
         self.columns.loss[given_up] = np.inf
-        self.columns.coef[given_up], self._trial[given_up] = 0.0, 0.0
+        self.columns.coef[given_up], self.trials.coef[given_up] = 0.0, 0.0
         return np.asarray(fits[index < first])
 
     def _lean(self, fits: np.ndarray, values: Values) -> np.ndarray:

@@ -25,9 +25,9 @@ WIDE_TILE_BYTES = 64_000_000
 """Size of a tile of many dense features."""
 
 TILE_ROWS, MOST_TILE_ROWS = 512, 2048
-"""Most rows of a tile, and of one of few features, which fits into `FEATURE_BYTES`."""
+"""Most rows of a tile, and of one whose features take no more than `NARROW_TILE_BYTES`."""
 
-FEATURE_BYTES = 4_000_000
+NARROW_TILE_BYTES = 4_000_000
 
 FEWEST_ROWS = 64
 """Rows of a tile of many columns: fewer would make the products slow."""
@@ -122,7 +122,7 @@ class Evaluator:
         self.bend = np.zeros((n_parts, points.rare.size, points.coef.shape[1]))
         width = max(points.coef.shape[1], 1)
         n_dense, n_missing = points.centre.size, points.missing.size
-        few = FEATURE_BYTES // (8 * max(n_dense, 1))
+        few = NARROW_TILE_BYTES // (8 * max(n_dense, 1))
         height = int(np.clip(few, TILE_ROWS, MOST_TILE_ROWS))
         self._height = int(np.clip(TILE_BYTES // (8 * width), FEWEST_ROWS, height))
         last = len(points.coef) - n_missing
