@@ -1,26 +1,22 @@
-"""Passes over the data: the only place that runs block computations on Dask.
+"""Passes over the data: the only place that runs block computations, on the graphs of `graphs`.
 
-A `Reduction` says what to do with the blocks; `PassRunner.run` does it once over a data set. One
-task reads one group of consecutive blocks, and the groups' states are combined in a fixed binary
-tree: groups and tree follow from the data alone, so that any number of workers gives the same
-bits.
+A `Reduction` says what to do with the blocks; `PassRunner.run` does it once over a data set. Groups
+of consecutive blocks and the tree that joins their states follow from the data alone, so that any
+number of workers gives the same bits.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from distreg.blas import single_threaded_blas
 from distreg.cluster import check_versions, wait_for_worker
-from distreg.data.block import Block, Group
+from distreg.data.block import Group
+from distreg.graphs import compute
 from distreg.held import Held, Opaque, hold
 
 if TYPE_CHECKING:
@@ -127,53 +123,6 @@ class Checkpoint(Protocol):
 _STOP = "row to go on with"
 
 
-@dataclass
-class _Reads:
-    blocks: int = 0
-    bytes: int = 0
-
-    def __add__(self, other: _Reads) -> _Reads:
-        return _Reads(self.blocks + other.blocks, self.bytes + other.bytes)
-
-
-class _GroupTask:
-    """Reads the blocks of one group and reduces them. Opaque: Dask must not look inside."""
-
-    def __init__(self, chunk: Callable[..., Any], group: Group, topic: str | None) -> None:
-        recipes = [
-            # every recipe is a dataclass, which its protocol cannot say
-            dataclasses.replace(r, inputs=()) if r.inputs else r  # type: ignore[type-var]
-            for r in group.recipes
-        ]
-        self._group = Group(group.index, tuple(recipes))
-        self._chunk = chunk
-        self._topic = topic
-
-    def __call__(self, inputs: list[list[Any]], *shared: Any) -> tuple[Any, _Reads]:
-        reads = _Reads()
-
-        def counted() -> Iterator[Block]:
-            for block in self._group.blocks(tuple(tuple(values) for values in inputs)):
-                reads.blocks += 1
-                reads.bytes += block.nbytes
-                yield block
-                del block  # or it would live while the next one is made
-
-        with single_threaded_blas():
-            state = self._chunk(*(part.value for part in shared), counted())
-        if self._topic is not None:
-            _report_progress(self._topic)
-        return state, reads
-
-
-class _Combine:
-    def __init__(self, combine: Callable[[Any, Any], Any]) -> None:
-        self._combine = combine
-
-    def __call__(self, left: tuple[Any, _Reads], right: tuple[Any, _Reads]) -> tuple[Any, _Reads]:
-        return self._combine(left[0], right[0]), left[1] + right[1]
-
-
 class PassRunner:
     """Runs reductions and counts what they cost.
 
@@ -278,99 +227,12 @@ class PassRunner:
         held: Held | None,
     ) -> S:
         """State of some groups."""
-        part = groups[where]
 
         def report(done: int) -> None:
             self.progress(stage, where.start + done, len(groups))
 
-        token = uuid.uuid4().hex
         kept = None if held is None else Held(held.values[where], held.client)
-        root = _tree(reduction, part, token, client is not None, kept)
-        if client is None:
-            state, reads = _compute_on_threads(root, self.n_threads, report)
-        else:
-            state, reads = _compute_on_cluster(root, client, token, report)
+        state, reads = compute(reduction, groups[where], client, self.n_threads, kept, report)
         self.cost.n_block_reads += reads.blocks
         self.cost.bytes_read += reads.bytes
-        return state  # type: ignore[no-any-return]  # Dask forgets what tasks return
-
-
-def _tree(
-    reduction: Reduction[Any, Any],
-    groups: tuple[Group, ...],
-    token: str,
-    pin: bool,
-    held: Held | None,
-) -> Any:
-    """Delayed state of the groups, combined pairwise; `token` keeps passes apart."""
-    from dask import annotate, delayed
-
-    nodes = []
-    shared = [] if reduction.shared is None else [delayed(Opaque(reduction.shared), pure=False)]
-    places = [] if held is None else held.places()
-    for i, group in enumerate(groups):
-        topic = f"{_PROGRESS_TOPIC}-{token}" if pin else None
-        task = delayed(_GroupTask(reduction.chunk_of(group), group, topic), pure=False)
-        inputs = [list(recipe.inputs) for recipe in group.recipes]
-        own = [] if held is None else [held.values[i]]
-        where = {"workers": places[i], "allow_other_workers": True} if own and places[i] else {}
-        with annotate(**where):
-            name = f"{_GROUP_KEY}{group.index}-{token}"
-            nodes.append(task(inputs, *own, *shared, dask_key_name=name))
-    combine = delayed(_Combine(reduction.combine), pure=False)
-    while len(nodes) > 1:
-        pairs = [combine(nodes[i], nodes[i + 1]) for i in range(0, len(nodes) - 1, 2)]
-        nodes = pairs + ([nodes[-1]] if len(nodes) % 2 else [])
-    return nodes[0]
-
-
-_GROUP_KEY = "distreg-group-"
-_PROGRESS_TOPIC = "distreg-progress"
-
-
-def _compute_on_threads(root: Any, n_threads: int, report: Callable[[int], None]) -> Any:
-    from dask.callbacks import Callback
-
-    done = 0
-
-    def count(key: Any, result: Any, graph: Any, state: Any, worker: Any) -> None:
-        nonlocal done
-        if str(key).startswith(_GROUP_KEY):
-            done += 1
-            report(done)
-
-    with single_threaded_blas(), Callback(posttask=count):
-        return root.compute(scheduler="threads", num_workers=n_threads)
-
-
-def _compute_on_cluster(
-    root: Any, client: Client, token: str, report: Callable[[int], None]
-) -> Any:
-    lock, done = threading.Lock(), 0
-
-    def count(event: Any) -> None:
-        nonlocal done
-        with lock:
-            done += 1
-            report(done)
-
-    topic = f"{_PROGRESS_TOPIC}-{token}"
-    client.subscribe_topic(topic, count)
-    future: Any = client.compute(root)
-    try:
-        return future.result()
-    finally:
-        # at once: the traceback of an error would keep it, and with it all that it depends on
-        future.release()
-        client.unsubscribe_topic(topic)
-
-
-def _report_progress(topic: str) -> None:
-    """Tell the scheduler that a group is done (nothing to do outside of a worker)."""
-    from distributed import get_worker
-
-    try:
-        worker = get_worker()
-    except ValueError:
-        return
-    worker.log_event(topic, 1)
+        return state  # type: ignore[no-any-return]  # the graph forgets what tasks return

@@ -18,6 +18,7 @@ from scipy import sparse as sp
 
 from distreg.data.block import Block
 from distreg.data.draws import hash64
+from distreg.kernels.spreads import gather
 
 __all__ = ["Draw", "Part", "Sample", "join_sample", "sample_from_arrays", "sample_to_arrays"]
 
@@ -84,7 +85,7 @@ class Draw:
         rows = found[self._kept(block.row[found], block.y[found])]
         weight, offset = block.weight, block.offset
         part = Block(
-            dense=np.ascontiguousarray(block.dense[rows], dtype=np.float64),
+            dense=_dense_rows(block.dense, rows),
             sparse=None if block.sparse is None else sp.csr_array(block.sparse[rows]),
             y=block.y[rows],
             weight=None if weight is None else weight[rows],
@@ -139,16 +140,24 @@ class Draw:
 
 def _take(block: Block, mask: np.ndarray) -> Block:
     """Rows of a mask."""
+    rows = np.flatnonzero(mask)
     vectors: dict[str, Any] = {}
     for name in _VECTORS:
         values = getattr(block, name)
         vectors[name] = None if values is None else values[mask]
     return Block(
-        dense=block.dense[mask],
-        sparse=None if block.sparse is None else sp.csr_array(block.sparse[np.flatnonzero(mask)]),
+        dense=_dense_rows(block.dense, rows),
+        sparse=None if block.sparse is None else sp.csr_array(block.sparse[rows]),
         source=block.source,
         **vectors,
     )
+
+
+def _dense_rows(dense: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows, float64 in C order; NumPy would keep Python's lock while it copies."""
+    out = np.empty((rows.size, dense.shape[1]))
+    gather(dense, rows, 0, dense.flags.c_contiguous, out)
+    return out
 
 
 def join_sample(parts: Sequence[Part], whole: bool) -> Sample:

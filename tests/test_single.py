@@ -187,7 +187,8 @@ def test_the_rounding_of_large_coefficients_that_cancel_is_allowed_for(loss: str
     n, size = 12_000, 1e5
     x, step = rng.integers(0, 50, n).astype(float), rng.random(n) < 0.3
     X = np.column_stack([x, x + step * 1e-4]) / np.sqrt(np.mean(x**2))
-    coef = np.array([[-1.0, -0.7], [1.0, 0.7]]) * size * (1.0 + np.pi * 1e-6)
+    # two columns would be double precision anyway
+    coef = np.array([[-1.0, -0.7, -0.9], [1.0, 0.7, 0.9]]) * size * (1.0 + np.pi * 1e-6)
     y = (step - 0.5 + rng.logistic(size=n) > 0).astype(float)
     one, exact = single_and_double(loss, X, y, coef)
     error = np.abs(one.grad[0] - exact.grad[0]).max(axis=0) / n

@@ -18,25 +18,26 @@ __all__ = ["evaluate_on", "weights_of"]
 PARTS = 8
 """Parts that a sample is cut into, from its size alone, so that threads change no bit."""
 
-FEWEST_ROWS = 256
+PART_BYTES = 4_000_000
+"""Smaller parts would take as long to begin as to evaluate."""
 
 
 def evaluate_on(sample: Sample, n_threads: int) -> Evaluate:
     """Return a function that evaluates requests on the sample."""
     n_rows = sample.block.n_rows
-    n_parts = int(np.clip(n_rows // FEWEST_ROWS, 1, PARTS))
+    n_parts = int(np.clip(sample.block.nbytes // PART_BYTES, 1, PARTS))
     bounds = np.linspace(0, n_rows, n_parts + 1).astype(int)
     parts = [
         (_rows(sample.block, a, b), sample.cells[a:b])
         for a, b in zip(bounds[:-1], bounds[1:], strict=True)
     ]
 
+    pool = ThreadPoolExecutor(n_threads)
+
     def run(request: Request) -> Evaluation:
-        with ThreadPoolExecutor(n_threads) as pool:
-            # one after the other, for each may hold the curvature of many anchors
-            states = pool.map(lambda part: evaluate(request, iter([part])), parts)
-            state = functools.reduce(join, states)
-        return finish(request, state)
+        # one after the other, for each may hold the curvature of many anchors
+        states = pool.map(lambda part: evaluate(request, iter([part])), parts)
+        return finish(request, functools.reduce(join, states))
 
     return run
 

@@ -24,15 +24,6 @@ from distreg.moments import Issue, Layout
 
 __all__ = ["ColumnAccumulator", "ColumnSums"]
 
-STRIP = 128
-"""Features of a tile: more would leave few rows to each cell."""
-
-TILE = 2**16
-"""Values of a tile: half a second-level cache."""
-
-ROWS_PER_CELL = 64
-"""Fewer would make joining cost more than adding."""
-
 _NOTHING = np.empty(0)
 
 
@@ -166,7 +157,6 @@ class ColumnAccumulator:
         self._nonnegative = nonnegative
         self._shifted = shifted
         self._sound = True
-        self._memory = np.empty(0)
         n_features = layout.n_dense + layout.n_sparse
         self.sums = ColumnSums.zeros(layout.n_cells, n_features, n_targets)
         self.missing = np.zeros(layout.n_dense, dtype=np.bool_)
@@ -203,7 +193,7 @@ class ColumnAccumulator:
         part = self._target(y, weight[used], cells[used])
         if self._fill and used.size < block.n_rows:
             self.missing |= tiles.missing_columns(block.dense[weight == 0])
-        self._add_dense(block, cells, weight)
+        self._add_dense(block, cells)
         if block.sparse is not None:
             self._add_sparse(block.sparse, block.y, cells, weight, part)
         for cell in np.flatnonzero(part.count):
@@ -228,27 +218,13 @@ class ColumnAccumulator:
             part.y_log_y += np.bincount(cells, weight * xlogy(y, y), k)
         return part
 
-    def _add_dense(self, block: Block, cells: np.ndarray, weight: np.ndarray) -> None:
-        n_dense, n_cells = self._layout.n_dense, self._layout.n_cells
-        if n_dense == 0:
+    def _add_dense(self, block: Block, cells: np.ndarray) -> None:
+        if self._layout.n_dense == 0:
             return
-        height = max(TILE // min(n_dense, STRIP), ROWS_PER_CELL * n_cells)
-        if self._memory.size == 0:
-            self._memory = np.empty(height * min(n_dense, STRIP))
-        for start in range(0, block.n_rows, height):
-            stop = min(start + height, block.n_rows)
-            rows, bounds = tiles.order_by_cell(
-                cells, _NOTHING if block.weight is None else weight, start, stop, n_cells
-            )
-            y, s = block.y[rows], weight[rows]
-            for first in range(0, n_dense, STRIP):
-                shape = rows.size, min(STRIP, n_dense - first)
-                tile = self._memory[: shape[0] * shape[1]].reshape(shape)
-                spreads.gather(block.dense, rows, first, block.dense.flags.c_contiguous, tile)
-                sound = spreads.add_tile(
-                    tile, y, s, bounds, first, self.sums.features, self.missing
-                )
-                self._sound &= sound
+        weight = _NOTHING if block.weight is None else block.weight
+        self._sound &= spreads.add_dense(
+            block.dense, block.y, weight, cells, self.sums.features, self.missing
+        )
 
     def _add_sparse(
         self,

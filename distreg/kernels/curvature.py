@@ -75,6 +75,7 @@ class CurvatureSums:
         self.cross = np.zeros((n_weightings, n_cells, s, r))
         self.sparse = np.zeros((n_weightings, n_cells, s, s))
         self._matrix: sp.csr_array | None = None
+        self._memory = np.empty((0, r))
 
     @staticmethod
     def n_bytes(n_dense: int, n_sparse: int, n_missing: int, n_cells: int) -> int:
@@ -103,7 +104,9 @@ class CurvatureSums:
         cell : int
         """
         root = np.sqrt(weight).astype(tile.dtype, copy=False)
-        weighted = np.empty((len(tile), self._watched.columns.size + 1), tile.dtype)
+        if len(self._memory) < len(tile):
+            self._memory = np.empty((len(tile), self._watched.columns.size + 1), tile.dtype)
+        weighted = self._memory[: len(tile)]
         for k in range(weight.shape[1]):
             tiles.weight_rows(tile, self._watched.columns, root[:, k], weighted)
             # a symmetric rank-k update that lets other threads run

@@ -15,6 +15,7 @@ from numba import njit
 from distreg.data.block import Block
 from distreg.kernels import rows, tiles
 from distreg.kernels.curvature import CurvatureSums
+from distreg.kernels.sweep import MOST_COLUMNS, sweep
 
 __all__ = ["Evaluator", "Points"]
 
@@ -141,6 +142,7 @@ class Evaluator:
         if points.scale is not None:
             self._unit[:n_dense] = points.scale
         self._inverse = 1.0 / self._unit[:n_dense]
+        self._memory: np.ndarray | None = None
         self._dtype = np.dtype(np.float64 if points.scale is None else np.float32)
         coef = points.coef[self._dense_rows[self._used]] * self._unit[self._used, None]
         with np.errstate(over="ignore"):
@@ -159,6 +161,9 @@ class Evaluator:
             for cell in np.flatnonzero(np.diff(bounds)):
                 if not points.role[cell].any():
                     continue
+                if self._may_sweep(block, int(cell)):
+                    self._sweep(block, order[bounds[cell] : bounds[cell + 1]], int(cell))
+                    continue
                 for start in range(bounds[cell], bounds[cell + 1], self._height):
                     stop = min(start + self._height, bounds[cell + 1])
                     self._add_tile(block, order[start:stop], int(cell))
@@ -169,6 +174,37 @@ class Evaluator:
             self.grad *= self._unit[:, None]
             if self.curvature is not None:
                 self.curvature.finish_single(self._unit)
+
+    def _watched(self, cell: int) -> bool:
+        """Whether the curvature of a cell's rows is wanted."""
+        return self.curvature is not None and bool(self._cell_of[cell] >= 0)
+
+    def _may_sweep(self, block: Block, cell: int) -> bool:
+        """Whether there is no use for a copy of the rows."""
+        points = self._points
+        few = points.coef.shape[1] <= MOST_COLUMNS and points.missing.size == 0
+        return few and block.sparse is None and not self._watched(cell)
+
+    def _sweep(self, block: Block, chosen: np.ndarray, cell: int) -> None:
+        """Add rows of one cell without a copy."""
+        points, part, nothing = self._points, cell if self._points.by_cell else 0, np.empty(0)
+        grad = np.zeros(points.coef.shape)
+        weight = nothing if block.weight is None else block.weight
+        offset = nothing if block.offset is None else block.offset
+        sweep(
+            (points.loss, points.parameter, points.n_classes),
+            (block.dense, block.y, weight, offset),
+            chosen,
+            points.centre,
+            np.ascontiguousarray(points.coef.T),
+            points.intercept,
+            points.role[cell],
+            points.bounds,
+            self.sums[part].arrays(),
+            grad,
+        )
+        # `finish` gives all gradients the units of the features
+        self.grad[part] += grad / self._unit[:, None]
 
     def _add_tile(self, block: Block, chosen: np.ndarray, cell: int) -> None:
         points, part = self._points, cell if self._points.by_cell else 0
@@ -183,7 +219,7 @@ class Evaluator:
             eta += block.offset[chosen, None]
         y = block.y[chosen]
         weight = np.ones(chosen.size) if block.weight is None else block.weight[chosen]
-        if self.curvature is not None and self._cell_of[cell] >= 0:
+        if self.curvature is not None and self._watched(cell):
             at = np.ascontiguousarray(eta[:, self._anchor_columns])
             of = rows.curvature_weights(
                 points.loss, points.parameter, points.n_classes, at, y, weight
@@ -222,7 +258,10 @@ class Evaluator:
     def _dense_tile(self, block: Block, chosen: np.ndarray) -> np.ndarray:
         """Centred dense features and indicators of some rows, (h, p_dense + m)."""
         points, n_dense = self._points, block.dense.shape[1]
-        tile = np.empty((chosen.size, n_dense + points.missing.size), self._dtype)
+        if self._memory is None:
+            # used again and again: fresh pages cost as much as filling them
+            self._memory = np.empty((self._height, n_dense + points.missing.size), self._dtype)
+        tile = self._memory[: chosen.size]
         fill = tiles.centre_columns if block.dense.flags.f_contiguous else tiles.centre_rows
         fill(block.dense, chosen, points.centre, self._inverse, tile)
         if points.missing.size:

@@ -1,12 +1,14 @@
-"""What each loss has to say of one row under many fits, as vector loops: the dispatch by code.
+"""What each loss has to say of one row under many fits, or of many rows under one, as vector loops.
 
 `fill` writes for every fit the loss and chi^2 (`rows.RowSums`), and for every column the slope and
-the curvature. Exponents are kept above -700, so that no reciprocal overflows.
+the curvature; `fill_rows` does so for every row. Both dispatch by the loss's code. Exponents are
+kept above -700, so that no reciprocal overflows.
 """
 
 from __future__ import annotations
 
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
 from distreg.kernels.exponential import exp, log1p, log1p_unit
 from distreg.losses import LOSSES
@@ -18,6 +20,7 @@ __all__ = [
     "PROBABILITIES",
     "REGRESSIONS",
     "fill",
+    "fill_rows",
     "multinomial_pairs",
 ]
 
@@ -47,12 +50,22 @@ def fill(code, parameter, n_classes, eta, y, loss, chi2, slope, curvature, work)
 
     Its first C rows are left with the probabilities of C classes. `parameter` is `Loss.parameter`.
     """
+    if code == MULTINOMIAL:
+        _multinomial(n_classes, eta, int(y), loss, chi2, slope, curvature, work)
+    else:
+        fill_rows(code, parameter, eta, y, loss, chi2, slope, curvature)
+
+
+@njit(cache=True, nogil=True)
+def fill_rows(code, parameter, eta, y, loss, chi2, slope, curvature):
+    """Loss, chi^2, slope and curvature (n,) of n rows with targets `y` (n,), or one for all.
+
+    Of all losses but the multinomial one.
+    """
     if code == SQUARED:
         _squared(eta, y, loss, chi2, slope, curvature)
     elif code == LOGISTIC:
         _logistic(eta, y, loss, chi2, slope, curvature)
-    elif code == MULTINOMIAL:
-        _multinomial(n_classes, eta, int(y), loss, chi2, slope, curvature, work)
     elif code == POISSON:
         _poisson(eta, y, loss, chi2, slope, curvature)
     elif code == SQUARED_HINGE:
@@ -67,10 +80,21 @@ def fill(code, parameter, n_classes, eta, y, loss, chi2, slope, curvature, work)
         raise ValueError("no loss has this code")
 
 
+def _at(y, j):
+    """The target that belongs to place j: that of the one row, or of row j."""
+
+
+@overload(_at, inline="always")
+def _choose_target(y, j):
+    if isinstance(y, types.Array):
+        return lambda y, j: y[j]
+    return lambda y, j: y
+
+
 @njit(cache=True, nogil=True)
 def _squared(eta, y, loss, chi2, slope, curvature):
     for j in range(eta.shape[0]):
-        d = eta[j] - y
+        d = eta[j] - _at(y, j)
         slope[j] = d
         chi2[j] = d * d
         loss[j] = 0.5 * (d * d)
@@ -80,8 +104,8 @@ def _squared(eta, y, loss, chi2, slope, curvature):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _logistic(eta, y, loss, chi2, slope, curvature):
     """With the margin m and ``e = exp(-|m|)``; chi^2 is ``exp(-m)``."""
-    sign = 2.0 * y - 1.0
     for j in range(eta.shape[0]):
+        sign = 2.0 * _at(y, j) - 1.0
         m = sign * eta[j]
         low = -abs(m)
         e = exp(LOW if low < LOW else low)
@@ -97,8 +121,9 @@ def _poisson(eta, y, loss, chi2, slope, curvature):
     for j in range(eta.shape[0]):
         high = ETA_HIGH if eta[j] > ETA_HIGH else eta[j]
         mean = exp(LOW if high < LOW else high)
-        d = mean - y
-        loss[j] = mean - y * high
+        target = _at(y, j)
+        d = mean - target
+        loss[j] = mean - target * high
         slope[j] = d
         curvature[j] = mean
         chi2[j] = d * (d / mean)
@@ -106,8 +131,8 @@ def _poisson(eta, y, loss, chi2, slope, curvature):
 
 @njit(cache=True, nogil=True)
 def _squared_hinge(eta, y, loss, chi2, slope, curvature):
-    sign = 2.0 * y - 1.0
     for j in range(eta.shape[0]):
+        sign = 2.0 * _at(y, j) - 1.0
         short = 1.0 - sign * eta[j]
         short = 0.0 if short < 0.0 else short
         slope[j] = -sign * short
@@ -119,8 +144,8 @@ def _squared_hinge(eta, y, loss, chi2, slope, curvature):
 @njit(cache=True, nogil=True)
 def _hinge(eta, y, loss, chi2, slope, curvature):
     """Where the conjugate is linear chi^2 is 0."""
-    sign = 2.0 * y - 1.0
     for j in range(eta.shape[0]):
+        sign = 2.0 * _at(y, j) - 1.0
         short = 1.0 - sign * eta[j]
         loss[j] = 0.0 if short < 0.0 else short
         slope[j] = -sign if short > 0.0 else 0.0
@@ -131,7 +156,7 @@ def _hinge(eta, y, loss, chi2, slope, curvature):
 @njit(cache=True, nogil=True)
 def _huber(delta, eta, y, loss, chi2, slope, curvature):
     for j in range(eta.shape[0]):
-        d = eta[j] - y
+        d = eta[j] - _at(y, j)
         size = abs(d)
         inner = delta if size > delta else size
         clipped = inner if d > 0.0 else -inner
@@ -145,7 +170,7 @@ def _huber(delta, eta, y, loss, chi2, slope, curvature):
 def _quantile(q, eta, y, loss, chi2, slope, curvature):
     """Where the conjugate is linear chi^2 is 0."""
     for j in range(eta.shape[0]):
-        e = y - eta[j]
+        e = _at(y, j) - eta[j]
         loss[j] = q * e if e > 0.0 else (q - 1.0) * e
         slope[j] = -q if e > 0.0 else (1.0 - q if e < 0.0 else 0.0)
         chi2[j] = 0.0

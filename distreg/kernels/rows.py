@@ -18,6 +18,7 @@ from distreg.kernels.losses import (
     PROBABILITIES,
     REGRESSIONS,
     fill,
+    fill_rows,
     multinomial_pairs,
 )
 
@@ -30,6 +31,9 @@ _NOTHING = np.empty((0, 0))
 
 BUFFER = 256
 """Columns at a time."""
+
+FEW_FITS = 4
+"""Fits of a training set that are handled one after the other, many rows at a time."""
 
 FEWEST_FITS = 16
 """Fits at a time when they have many classes."""
@@ -127,7 +131,7 @@ def residual_rows(
         Overwritten by ``weight f''`` where a residual is written, by 0 elsewhere (of C classes the
         diagonal).
     """
-    _residual_rows(
+    add_residuals(
         loss_code, parameter, n_classes, eta, y, weight, role, bounds, sums.arrays(), bend
     )
 
@@ -160,16 +164,21 @@ def curvature_weights(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _residual_rows(  # type: ignore[no-untyped-def]
+def add_residuals(  # type: ignore[no-untyped-def]
     code, parameter, n_classes, eta, y, weight, role, bounds, sums, bend
 ):
-    step = max(BUFFER // n_classes, FEWEST_FITS)
+    """As `residual_rows`, with the arrays of `sums`."""
     for s in range(bounds.shape[0] - 1):
+        few = n_classes == 1 and bounds[s + 1] - bounds[s] <= FEW_FITS
+        step = 1 if few else max(BUFFER // n_classes, FEWEST_FITS)
         for start in range(bounds[s], bounds[s + 1], step):
             stop = min(start + step, bounds[s + 1])
-            totals = _some_fits(
-                code, parameter, n_classes, eta, y, weight, role[:, s], start, stop, bend
-            )
+            if few:
+                totals = _one_fit(code, parameter, eta, y, weight, role[:, s], start, bend)
+            else:
+                totals = _some_fits(
+                    code, parameter, n_classes, eta, y, weight, role[:, s], start, stop, bend
+                )
             for kind in range(len(sums)):
                 classes = sums[kind].shape[0] // bounds[-1]
                 some = sums[kind][start * classes : stop * classes]
@@ -217,6 +226,38 @@ def _some_fits(  # type: ignore[no-untyped-def]
     return totals
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _one_fit(code, parameter, eta, y, weight, role, fit, bend):  # type: ignore[no-untyped-def]
+    """As `_some_fits`, for one fit of one class."""
+    totals, bends = np.zeros((10, 1)), bend.size > 0
+    loss, chi2, slope, curvature, row = np.empty((5, BUFFER))
+    for start in range(0, eta.shape[0], BUFFER):
+        n = min(BUFFER, eta.shape[0] - start)
+        for k in range(n):
+            row[k] = eta[start + k, fit]
+        of = y[start : start + n]
+        fill_rows(code, parameter, row[:n], of, loss, chi2, slope, curvature)
+        for k in range(n):
+            i = start + k
+            kind, scale, residual, bent = role[i], weight[i], 0.0, 0.0
+            if kind == TRAIN and scale > 0.0:
+                residual, bent = -scale * slope[k], scale * curvature[k]
+                totals[0, 0] += scale * loss[k]
+                totals[3, 0] += scale * chi2[k]
+                totals[4, 0] += residual
+                totals[5, 0] += bent
+            elif kind == HELD_OUT and scale > 0.0:
+                totals[1, 0] += scale * loss[k]
+            elif kind == TEST and scale > 0.0:
+                totals[2, 0] += scale * loss[k]
+                one = slice(k, k + 1)
+                _add_scores(code, 1, row[one], of[k], scale, slope[one], totals[6:])
+            eta[i, fit] = residual
+            if bends:
+                bend[i, fit] = bent
+    return totals
+
+
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _add(scale, values, total):  # type: ignore[no-untyped-def]
     for j in range(values.shape[0]):
@@ -257,6 +298,10 @@ def _curvature_weights(  # type: ignore[no-untyped-def]
 ):
     n_rows, n_fits = eta.shape[0], eta.shape[1] // n_classes
     out = np.zeros((n_rows, n_fits, n_classes * (n_classes + 1) // 2))
+    if n_classes == 1 and n_fits <= FEW_FITS:
+        for f in range(n_fits):
+            _weights_of_one(code, parameter, eta, y, weight, f, out)
+        return out
     loss, chi2 = np.empty(n_fits), np.empty(n_fits)
     slope, curvature = np.empty(eta.shape[1]), np.empty(eta.shape[1])
     work = np.empty((n_classes + 3, n_fits))
@@ -269,3 +314,18 @@ def _curvature_weights(  # type: ignore[no-untyped-def]
                 for f in range(n_fits):
                     out[i, f, 0] = weight[i] * curvature[f]
     return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _weights_of_one(code, parameter, eta, y, weight, fit, out):  # type: ignore[no-untyped-def]
+    """Write ``weight f''`` of one fit, many rows at a time."""
+    loss, chi2, slope, curvature, row = np.empty((5, BUFFER))
+    for start in range(0, eta.shape[0], BUFFER):
+        n = min(BUFFER, eta.shape[0] - start)
+        for k in range(n):
+            row[k] = eta[start + k, fit]
+        fill_rows(code, parameter, row[:n], y[start : start + n], loss, chi2, slope, curvature)
+        for k in range(n):
+            # a row without weight may be out of range
+            if weight[start + k] > 0.0:
+                out[start + k, fit, 0] = weight[start + k] * curvature[k]

@@ -9,10 +9,21 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["add_tile", "gather", "merge", "sum_sparse"]
+from distreg.kernels import tiles
+
+__all__ = ["add_dense", "gather", "merge", "sum_sparse"]
 
 LINE = 8
 """Values of a cache line."""
+
+STRIP = 128
+"""Features of a tile: more would leave few rows to each cell."""
+
+TILE = 2**16
+"""Values of a tile: half a second-level cache."""
+
+ROWS_PER_CELL = 64
+"""Fewer would make joining cost more than adding."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -35,6 +46,30 @@ def merge(mine, first, part):
             present[j] += present_b[k]
             low[j] = min(low[j], low_b[k])
             high[j] = max(high[j], high_b[k])
+
+
+@njit(cache=True, nogil=True)
+def add_dense(dense, y, weight, cells, sums, missing):
+    """Add the rows of positive weight; `weight` is empty where all are 1.
+
+    Returns whether all sums are finite. One call for all tiles: between two of them threads would
+    wait for Python's lock.
+    """
+    n_rows, n_dense = dense.shape
+    n_cells, strip = sums[0].shape[0], min(n_dense, STRIP)
+    height = max(TILE // strip, ROWS_PER_CELL * n_cells)
+    by_rows = dense.strides[0] >= dense.strides[1]
+    memory, sound = np.empty(min(height, n_rows) * strip), True
+    for start in range(0, n_rows, height):
+        stop = min(start + height, n_rows)
+        rows, bounds = tiles.order_by_cell(cells, weight, start, stop, n_cells)
+        target, scale = y[rows], weight[rows] if weight.size else np.ones(rows.size)
+        for first in range(0, n_dense, strip):
+            width = min(strip, n_dense - first)
+            tile = memory[: rows.size * width].reshape((rows.size, width))
+            gather(dense, rows, first, by_rows, tile)
+            sound &= add_tile(tile, target, scale, bounds, first, sums, missing)
+    return sound
 
 
 @njit(cache=True, nogil=True)

@@ -142,3 +142,64 @@ def add_one_hot(data, indices, indptr, rows, cell, weighted, cross, products):
                 cross[cell, column, j] += value * weighted[i, j]
             for b in range(start, a + 1):
                 products[cell, column, indices[b]] += value * (data[b] * scale)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _dot(row, centre, coef):
+    total = 0.0
+    for j in range(coef.shape[0]):
+        total += (row[j] - centre[j]) * coef[j]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def predict_rows(dense, rows, centre, coef, eta):
+    """``eta += (dense[rows] - centre) coef'``, of a block in C order."""
+    for i in range(rows.shape[0]):
+        for r in range(coef.shape[0]):
+            eta[i, r] += _dot(dense[rows[i]], centre, coef[r])
+
+
+@njit(cache=True, nogil=True)
+def predict_columns(dense, rows, centre, coef, eta):
+    """As `predict_rows`, of a block in Fortran order."""
+    for r in range(coef.shape[0]):
+        for j in range(centre.shape[0]):
+            if coef[r, j] != 0.0:
+                for i in range(rows.shape[0]):
+                    eta[i, r] += (dense[rows[i], j] - centre[j]) * coef[r, j]
+
+
+@njit(cache=True, nogil=True)
+def add_rows(dense, rows, centre, residual, total):
+    """``total += residual' (dense[rows] - centre)``, of a block in C order, four rows at a time."""
+    whole = rows.shape[0] - rows.shape[0] % 4
+    for r in range(total.shape[0]):
+        for i in range(0, whole, 4):
+            four = dense[rows[i]], dense[rows[i + 1]], dense[rows[i + 2]], dense[rows[i + 3]]
+            _add_four(four, residual[i : i + 4, r], centre, total[r])
+        for i in range(whole, rows.shape[0]):
+            for j in range(centre.shape[0]):
+                total[r, j] += residual[i, r] * (dense[rows[i], j] - centre[j])
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _add_four(four, residual, centre, total):
+    a, b, c, d = four
+    of_a, of_b, of_c, of_d = residual[0], residual[1], residual[2], residual[3]
+    for j in range(total.shape[0]):
+        m = centre[j]
+        total[j] += (of_a * (a[j] - m) + of_b * (b[j] - m)) + (
+            of_c * (c[j] - m) + of_d * (d[j] - m)
+        )
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def add_columns(dense, rows, centre, residual, total):
+    """As `add_rows`, of a block in Fortran order."""
+    for r in range(total.shape[0]):
+        for j in range(centre.shape[0]):
+            value, m = 0.0, centre[j]
+            for i in range(rows.shape[0]):
+                value += residual[i, r] * (dense[rows[i], j] - m)
+            total[r, j] += value

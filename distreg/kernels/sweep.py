@@ -1,0 +1,81 @@
+"""Losses and gradients of few columns on dense rows, in one compiled sweep without a copy.
+
+Many columns are worth a copy: a tile is centred once and its products are those of BLAS
+(`evaluator`). For few the copy takes longer than the products, and the calls for a tile longer than
+the tile: threads wait for Python's lock in between.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from distreg.kernels import tiles
+from distreg.kernels.rows import add_residuals
+
+__all__ = ["MOST_COLUMNS", "sweep"]
+
+MOST_COLUMNS = 2
+"""Columns that need no copy: products of more take less time with BLAS."""
+
+TILE_BYTES, FEWEST_ROWS = 500_000, 16
+"""Size of a tile, which is read twice: it stays in the second-level cache."""
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sweep(  # type: ignore[no-untyped-def]
+    loss, data, rows, centre, coef, intercept, role, bounds, sums, grad
+):
+    """Add what some rows of one cell say of R columns.
+
+    Parameters
+    ----------
+    loss : (int, float, int)
+        Code and parameter of the loss, and the classes C of a fit.
+    data : (dense (n, p), y (n,), weight, offset)
+        Without missing values in these rows. Weights (n,) are empty where all are 1, offsets where
+        there are none.
+    rows : (h,) int array
+        Those to add.
+    centre : (p,) array
+    coef : (R, p) array
+        C-contiguous.
+    intercept : (R,) array
+    role : (S,) int8 array
+        What these rows are to a training set.
+    bounds, sums
+        As for `rows.residual_rows`; the arrays of the sums.
+    grad : (p, R) array
+        Added to: ``(dense - centre)'residual``.
+    """
+    dense, y, weight, offset = data
+    n_rows, by_rows = rows.shape[0], dense.strides[0] >= dense.strides[1]
+    height = min(max(TILE_BYTES // (8 * max(centre.shape[0], 1)), FEWEST_ROWS), n_rows)
+    eta, target, scale = np.empty((height, coef.shape[0])), np.empty(height), np.ones(height)
+    roles = np.empty((height, role.shape[0]), role.dtype)
+    roles[:] = role
+    total = np.empty(coef.shape)
+    for start in range(0, n_rows, height):
+        some = rows[start : start + height]
+        h = some.shape[0]
+        eta[:] = intercept
+        for i in range(h):
+            target[i] = y[some[i]]
+            if offset.size:
+                eta[i] += offset[some[i]]
+            if weight.size:
+                scale[i] = weight[some[i]]
+        if by_rows:
+            tiles.predict_rows(dense, some, centre, coef, eta)
+        else:
+            tiles.predict_columns(dense, some, centre, coef, eta)
+        add_residuals(
+            loss[0], loss[1], loss[2], eta[:h], target[:h], scale[:h], roles[:h], bounds, sums,
+            eta[:0],
+        )  # fmt: skip
+        total[:] = 0.0
+        if by_rows:
+            tiles.add_rows(dense, some, centre, eta, total)
+        else:
+            tiles.add_columns(dense, some, centre, eta, total)
+        grad += total.T
