@@ -101,10 +101,12 @@ def compute(
         found = _compute_on_cluster(
             _tree(reduction, groups, token, True, held), client, token, report
         )
-    elif held is None and not any(r.inputs for group in groups for r in group.recipes):
+    elif not any(r.inputs for group in groups for r in group.recipes):
         from dask.threaded import get
 
-        found = _compute_on_threads(partial(get, *_graph(reduction, groups)), n_threads, report)
+        found = _compute_on_threads(
+            partial(get, *_graph(reduction, groups, held)), n_threads, report
+        )
     else:
         root = _tree(reduction, groups, uuid.uuid4().hex, False, held)
         found = _compute_on_threads(partial(root.compute, scheduler="threads"), n_threads, report)
@@ -144,7 +146,9 @@ def _joined(nodes: list[Any], combine: Callable[[Any, Any], Any]) -> Any:
     return nodes[0]
 
 
-def _graph(reduction: Reduction[Any, Any], groups: tuple[Group, ...]) -> tuple[Any, Any]:
+def _graph(
+    reduction: Reduction[Any, Any], groups: tuple[Group, ...], held: Held | None
+) -> tuple[Any, Any]:
     """As `_tree`, of groups without inputs: a plain graph and its root's key.
 
     It takes a third of the time, which counts where a pass takes hundredths of a second.
@@ -159,10 +163,11 @@ def _graph(reduction: Reduction[Any, Any], groups: tuple[Group, ...]) -> tuple[A
         return key
 
     nodes = []
-    for group in groups:
+    for i, group in enumerate(groups):
         task = _GroupTask(reduction.chunk_of(group), group, None)
+        own = [] if held is None else [held.values[i]]
         nodes.append(f"{_GROUP_KEY}{group.index}")
-        graph[nodes[-1]] = (task, [[] for _ in group.recipes], *shared)
+        graph[nodes[-1]] = (task, [[] for _ in group.recipes], *own, *shared)
     return graph, _joined(nodes, join)
 
 

@@ -95,13 +95,16 @@ class Draw:
         )
         return (part, cells[rows].astype(np.int32)), self._counts(block.y[found])
 
-    def trim(self, parts: list[Part]) -> list[Part]:
-        """Drop rows that are not in the sample of all parts together."""
+    def trim(self, parts: list[Part], *, all_known: bool = False) -> list[Part]:
+        """Drop rows that are not in the sample of all parts together.
+
+        Few of them are kept until all parts are known: it would mean to copy the others.
+        """
         if self.whole or not self.n_classes or not parts:
             return parts
         row, y = (np.concatenate([getattr(block, n) for block, _ in parts]) for n in ("row", "y"))
         kept = self._kept(row, y)
-        if kept.all():
+        if kept.all() or (not all_known and np.count_nonzero(kept) > kept.size // 2):
             return parts
         masks = np.split(kept, np.cumsum([len(cells) for _, cells in parts])[:-1])
         return [

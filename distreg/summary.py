@@ -309,6 +309,7 @@ def _finalize(names: tuple[str, ...], draw: Draw, state: _State) -> DataSummary:
     if overflow.any() or not np.isfinite(sums.weight).all():
         labels = [*names, "weight"]
         raise DataError(describe_overflow(labels, np.append(overflow, not overflow.any())))
+    sample = draw.trim(state.sample, all_known=True)
     return DataSummary(
         count=sums.count,
         weight=sums.weight,
@@ -323,7 +324,7 @@ def _finalize(names: tuple[str, ...], draw: Draw, state: _State) -> DataSummary:
         cross=sums.cross.transpose(0, 2, 1),
         y_log_y=sums.y_log_y,
         missing=np.flatnonzero(state.missing),
-        sample=draw.weighted(join_sample(state.sample, draw.whole), state.counts),
+        sample=draw.weighted(join_sample(sample, draw.whole), state.counts),
     )
 
 

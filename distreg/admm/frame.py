@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distreg.data.block import Block, Group
+from distreg.kernels import dense
 from distreg.passes import Reduction
 
 if TYPE_CHECKING:
@@ -44,18 +45,20 @@ class Frame:
         return np.asarray(inside if block.weight is None else inside & (block.weight > 0.0))
 
     def dense(self, block: Block, rows: np.ndarray | slice) -> np.ndarray:
-        """Dense features of some rows."""
-        d = self.n_dense
-        return np.asarray((block.dense[rows] - self.origin[:d]) / self.scale[:d])
+        """Dense features of some rows; 0 for a missing value."""
+        chosen = np.arange(block.n_rows)[rows] if isinstance(rows, slice) else rows
+        return dense.standardised(block.dense, chosen, *self._dense)
+
+    @property
+    def _dense(self) -> tuple[np.ndarray, np.ndarray]:
+        """Origin and scale of the dense features."""
+        return self.origin[: self.n_dense], self.scale[: self.n_dense]
 
     def times(self, block: Block, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
         """Linear predictors (n, R) of coefficients (p, R) and intercepts (R,), with the offset."""
         d = self.n_dense
         raw = coef / self.scale[:, None]
-        eta = np.empty((block.n_rows, coef.shape[1]))
-        for start in range(0, block.n_rows, TILE_ROWS):
-            rows = slice(start, start + TILE_ROWS)
-            eta[rows] = self.dense(block, rows) @ coef[:d]
+        eta = dense.times(block.dense, *self._dense, coef[:d])
         if block.sparse is not None:
             eta += block.sparse @ raw[d:] - self.origin[d:] @ raw[d:]
         eta += intercept
@@ -64,14 +67,18 @@ class Frame:
         return eta
 
     def transposed(self, block: Block, values: np.ndarray) -> np.ndarray:
-        """Products (p, R) of the features with `values` (n, R)."""
-        d = self.n_dense
+        """Products (p, R) of the features with `values` (n, R).
+
+        Rows whose values are 0 are not looked at: those without a weight may hold anything.
+        """
+        d, rows = self.n_dense, np.flatnonzero(values.any(axis=1))
+        some = rows.size < len(values)
+        values = values[rows] if some else values
         out = np.zeros((self.origin.size, values.shape[1]))
-        for start in range(0, block.n_rows, TILE_ROWS):
-            rows = slice(start, start + TILE_ROWS)
-            out[:d] += self.dense(block, rows).T @ values[rows]
+        out[:d] = dense.transposed(block.dense, rows, *self._dense, values)
         if block.sparse is not None:
-            out[d:] = block.sparse.T @ values - np.outer(self.origin[d:], values.sum(axis=0))
+            sparse = block.sparse[rows] if some else block.sparse
+            out[d:] = sparse.T @ values - np.outer(self.origin[d:], values.sum(axis=0))
             out[d:] /= self.scale[d:, None]
         return out
 
@@ -87,8 +94,8 @@ class Frame:
     def columns(self, block: Block, chosen: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Some features, in ascending order, of some rows."""
         d = self.n_dense
-        dense, hot = features[features < d], features[features >= d]
-        part = (block.dense[np.ix_(chosen, dense)] - self.origin[dense]) / self.scale[dense]
+        full, hot = features[features < d], features[features >= d]
+        part = (block.dense[np.ix_(chosen, full)] - self.origin[full]) / self.scale[full]
         if block.sparse is None or hot.size == 0:
             return np.asarray(part)
         rest = (block.sparse[chosen][:, hot - d].toarray() - self.origin[hot]) / self.scale[hot]

@@ -221,10 +221,13 @@ class ColumnAccumulator:
     def _add_dense(self, block: Block, cells: np.ndarray) -> None:
         if self._layout.n_dense == 0:
             return
-        weight = _NOTHING if block.weight is None else block.weight
-        self._sound &= spreads.add_dense(
-            block.dense, block.y, weight, cells, self.sums.features, self.missing
-        )
+        of = self.sums.features, self.missing
+        dense, weight = block.dense, _NOTHING if block.weight is None else block.weight
+        doubles = dense.flags.c_contiguous and dense.dtype == np.float64
+        if doubles and not weight.size and self._layout.n_cells == 1:
+            self._sound &= spreads.add_whole(dense, block.y, *of)
+        else:
+            self._sound &= spreads.add_dense(dense, block.y, weight, cells, *of)
 
     def _add_sparse(
         self,

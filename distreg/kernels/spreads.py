@@ -11,7 +11,7 @@ from numba import njit
 
 from distreg.kernels import tiles
 
-__all__ = ["add_dense", "gather", "merge", "sum_sparse"]
+__all__ = ["add_dense", "add_whole", "gather", "merge", "sum_sparse"]
 
 LINE = 8
 """Values of a cache line."""
@@ -73,6 +73,17 @@ def add_dense(dense, y, weight, cells, sums, missing):
 
 
 @njit(cache=True, nogil=True)
+def add_whole(dense, y, sums, missing):
+    """As `add_dense`, where all rows are of one cell and weigh 1: no copy of a C-ordered array."""
+    height, sound = max(TILE // dense.shape[1], ROWS_PER_CELL), True
+    for start in range(0, dense.shape[0], height):
+        tile, target = dense[start : start + height], y[start : start + height]
+        bounds = np.array([0, target.size])
+        sound &= add_tile(tile, target, np.ones(target.size), bounds, 0, sums, missing)
+    return sound
+
+
+@njit(cache=True, nogil=True)
 def gather(dense, rows, first, by_rows, out):
     """Copy features from `first` on of `rows` to the C-ordered `out`."""
     if by_rows:
@@ -113,15 +124,25 @@ def _add_run(x, y, weight, first, mine, missing):
     total = weight.sum()
     code, value, base = _targets(y, weight, total, n_targets)
     origin, mean, low, high = x[0], np.zeros(width), x[0].copy(), x[0].copy()
-    for i in range(n_rows):
+    whole = n_rows - n_rows % 4
+    for i in range(0, whole, 4):
+        four = x[i], x[i + 1], x[i + 2], x[i + 3]
+        _sum_four(four, origin, weight[i : i + 4], mean)
+        _range_four(four, low, high)
+    for i in range(whole, n_rows):
         _sum_row(x[i], origin, weight[i], mean)
         _range_row(x[i], low, high)
     for k in range(width):
         mean[k] = origin[k] + mean[k] / total
     m2, cross = np.zeros(width), np.zeros((n_targets, width))
     level, share = np.empty((n_targets, width)), np.full(n_targets, base)
-    for i in range(n_rows):
+    whole = whole if n_targets == 1 else 0
+    for i in range(0, whole, 4):
+        four, scale = (x[i], x[i + 1], x[i + 2], x[i + 3]), weight[i : i + 4]
+        _spread_four(four, mean, scale, scale * value[i : i + 4], m2, cross[0])
+    for i in range(whole, n_rows):
         _spread_row(x[i], mean, weight[i], weight[i] * value[i], m2, cross[code[i]])
+    for i in range(n_rows):
         share[code[i]] += weight[i] * value[i] / total
     for q in range(n_targets):
         level[q] = share[q]
@@ -149,6 +170,48 @@ def _targets(y, weight, total, n_targets):
     for i in range(y.shape[0]):
         value[i] = y[i] - base
     return code, value, base
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _sum_four(four, origin, weight, total):
+    """As `_sum_row`, of four rows: the sums are loaded and stored once."""
+    a, b, c, d = four
+    of_a, of_b, of_c, of_d = weight[0], weight[1], weight[2], weight[3]
+    for k in range(total.shape[0]):
+        o = origin[k]
+        total[k] += (of_a * (a[k] - o) + of_b * (b[k] - o)) + (
+            of_c * (c[k] - o) + of_d * (d[k] - o)
+        )
+
+
+@njit(cache=True, nogil=True)
+def _range_four(four, low, high):
+    """As `_range_row`, of four rows."""
+    a, b, c, d = four
+    for k in range(low.shape[0]):
+        below, above = low[k], high[k]
+        x = a[k]
+        below, above = x if x < below else below, x if x > above else above
+        x = b[k]
+        below, above = x if x < below else below, x if x > above else above
+        x = c[k]
+        below, above = x if x < below else below, x if x > above else above
+        x = d[k]
+        below, above = x if x < below else below, x if x > above else above
+        low[k], high[k] = below, above
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _spread_four(four, mean, weight, product, m2, cross):
+    """As `_spread_row`, of four rows."""
+    a, b, c, d = four
+    of_a, of_b, of_c, of_d = weight[0], weight[1], weight[2], weight[3]
+    y_a, y_b, y_c, y_d = product[0], product[1], product[2], product[3]
+    for k in range(mean.shape[0]):
+        m = mean[k]
+        e, f, g, h = a[k] - m, b[k] - m, c[k] - m, d[k] - m
+        m2[k] += (of_a * e * e + of_b * f * f) + (of_c * g * g + of_d * h * h)
+        cross[k] += (y_a * e + y_b * f) + (y_c * g + y_d * h)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

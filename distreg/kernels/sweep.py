@@ -13,13 +13,19 @@ from numba import njit
 from distreg.kernels import tiles
 from distreg.kernels.rows import add_residuals
 
-__all__ = ["MOST_COLUMNS", "sweep"]
+__all__ = ["MOST_COLUMNS", "sweep", "tile_rows"]
 
 MOST_COLUMNS = 2
 """Columns that need no copy: products of more take less time with BLAS."""
 
 TILE_BYTES, FEWEST_ROWS = 500_000, 16
 """Size of a tile, which is read twice: it stays in the second-level cache."""
+
+
+@njit(cache=True, nogil=True)
+def tile_rows(n_features):  # type: ignore[no-untyped-def]
+    """Rows of a tile that is read twice."""
+    return max(TILE_BYTES // (8 * max(n_features, 1)), FEWEST_ROWS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -50,7 +56,7 @@ def sweep(  # type: ignore[no-untyped-def]
     """
     dense, y, weight, offset = data
     n_rows, by_rows = rows.shape[0], dense.strides[0] >= dense.strides[1]
-    height = min(max(TILE_BYTES // (8 * max(centre.shape[0], 1)), FEWEST_ROWS), n_rows)
+    height = min(tile_rows(centre.shape[0]), n_rows)
     eta, target, scale = np.empty((height, coef.shape[0])), np.empty(height), np.ones(height)
     roles = np.empty((height, role.shape[0]), role.dtype)
     roles[:] = role
