@@ -95,25 +95,37 @@ class Draw:
         )
         return (part, cells[rows].astype(np.int32)), self._counts(block.y[found])
 
-    def trim(self, parts: list[Part], *, all_known: bool = False) -> list[Part]:
-        """Drop rows that are not in the sample of all parts together.
+    def trim(self, parts: list[Part]) -> list[Part]:
+        """Drop rows that are not in the sample of all parts together, where these are many.
 
-        Few of them are kept until all parts are known: it would mean to copy the others.
+        To drop a few would mean to copy all others.
         """
-        if self.whole or not self.n_classes or not parts:
+        rows = self._rows(parts)
+        if 2 * sum(map(len, rows)) > sum(len(cells) for _, cells in parts):
             return parts
-        row, y = (np.concatenate([getattr(block, n) for block, _ in parts]) for n in ("row", "y"))
-        kept = self._kept(row, y)
-        if kept.all() or (not all_known and np.count_nonzero(kept) > kept.size // 2):
-            return parts
-        masks = np.split(kept, np.cumsum([len(cells) for _, cells in parts])[:-1])
         return [
-            (_take(block, mask), cells[mask])
-            for (block, cells), mask in zip(parts, masks, strict=True)
+            (_take(block, some), cells[some])
+            for (block, cells), some in zip(parts, rows, strict=True)
         ]
 
-    def weighted(self, sample: Sample, counts: np.ndarray) -> Sample:
-        """The sample with weights that give each class its share of the rows, by their counts."""
+    def sample(self, parts: list[Part], counts: np.ndarray) -> Sample:
+        """The sample of all parts, in order of rows.
+
+        Weights give each class its share of the rows, of which there are so many: `counts`.
+        """
+        sample = join_sample(parts, self.whole, self._rows(parts))
+        return self._weighted(sample, counts)
+
+    def _rows(self, parts: list[Part]) -> list[np.ndarray]:
+        """Which rows of each part are in the sample of all parts together."""
+        sizes = [len(cells) for _, cells in parts]
+        if self.whole or not self.n_classes or not parts:
+            return [np.arange(size) for size in sizes]
+        row, y = (np.concatenate([getattr(block, n) for block, _ in parts]) for n in ("row", "y"))
+        masks = np.split(self._kept(row, y), np.cumsum(sizes)[:-1])
+        return [np.flatnonzero(mask) for mask in masks]
+
+    def _weighted(self, sample: Sample, counts: np.ndarray) -> Sample:
         if self.whole or not self.n_classes:
             return sample
         block = sample.block
@@ -141,13 +153,12 @@ class Draw:
         return np.bincount(y[known].astype(np.int64), minlength=self.n_classes)
 
 
-def _take(block: Block, mask: np.ndarray) -> Block:
-    """Rows of a mask."""
-    rows = np.flatnonzero(mask)
+def _take(block: Block, rows: np.ndarray) -> Block:
+    """Some rows of a block."""
     vectors: dict[str, Any] = {}
     for name in _VECTORS:
         values = getattr(block, name)
-        vectors[name] = None if values is None else values[mask]
+        vectors[name] = None if values is None else values[rows]
     return Block(
         dense=_dense_rows(block.dense, rows),
         sparse=None if block.sparse is None else sp.csr_array(block.sparse[rows]),
@@ -163,21 +174,29 @@ def _dense_rows(dense: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return out
 
 
-def join_sample(parts: Sequence[Part], whole: bool) -> Sample:
-    """One sample of parts in order of rows."""
+def join_sample(
+    parts: Sequence[Part], whole: bool = False, chosen: Sequence[np.ndarray] | None = None
+) -> Sample:
+    """One sample of all rows of the parts, or of those chosen, in the order of the parts."""
+    rows = chosen or [np.arange(len(cells)) for _, cells in parts]
     blocks = [block for block, _ in parts]
     vectors: dict[str, Any] = {}
     for name in _VECTORS:
         values = [getattr(block, name) for block in blocks]
-        vectors[name] = None if values[0] is None else np.concatenate(values)
+        vectors[name] = None if values[0] is None else _joined(values, rows)
+    dense = np.empty((sum(map(len, rows)), blocks[0].dense.shape[1]))
+    ends = np.cumsum([len(some) for some in rows])
+    for block, some, end in zip(blocks, rows, ends, strict=True):
+        gather(block.dense, some, 0, block.dense.flags.c_contiguous, dense[end - len(some) : end])
     matrices = [block.sparse for block in blocks]
-    block = Block(
-        dense=np.concatenate([block.dense for block in blocks]),
-        sparse=None if matrices[0] is None else sp.csr_array(sp.vstack(matrices, format="csr")),
-        source="sample",
-        **vectors,
-    )
-    return Sample(block, np.concatenate([cells for _, cells in parts]), whole)
+    some_rows = [m[some] for m, some in zip(matrices, rows, strict=True) if m is not None]
+    sparse = sp.csr_array(sp.vstack(some_rows, format="csr")) if some_rows else None
+    block = Block(dense=dense, sparse=sparse, source="sample", **vectors)
+    return Sample(block, _joined([cells for _, cells in parts], rows), whole)
+
+
+def _joined(values: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([of[some] for of, some in zip(values, rows, strict=True)])
 
 
 def sample_to_arrays(sample: Sample) -> dict[str, np.ndarray]:

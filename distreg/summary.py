@@ -309,7 +309,6 @@ def _finalize(names: tuple[str, ...], draw: Draw, state: _State) -> DataSummary:
     if overflow.any() or not np.isfinite(sums.weight).all():
         labels = [*names, "weight"]
         raise DataError(describe_overflow(labels, np.append(overflow, not overflow.any())))
-    sample = draw.trim(state.sample, all_known=True)
     return DataSummary(
         count=sums.count,
         weight=sums.weight,
@@ -324,7 +323,7 @@ def _finalize(names: tuple[str, ...], draw: Draw, state: _State) -> DataSummary:
         cross=sums.cross.transpose(0, 2, 1),
         y_log_y=sums.y_log_y,
         missing=np.flatnonzero(state.missing),
-        sample=draw.weighted(join_sample(sample, draw.whole), state.counts),
+        sample=draw.sample(state.sample, state.counts),
     )
 
 
@@ -334,7 +333,7 @@ def _to_arrays(state: _State) -> dict[str, Any]:
         "missing": state.missing,
         "counts": state.counts,
         **{f"sums_{name}": values for name, values in state.sums.arrays().items()},
-        **sample_to_arrays(join_sample(state.sample, whole=False)),
+        **sample_to_arrays(join_sample(state.sample)),
     }
 
 

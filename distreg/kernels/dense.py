@@ -28,9 +28,7 @@ def standardised(
     return out
 
 
-def times(
-    dense: np.ndarray, origin: np.ndarray, scale: np.ndarray, coef: np.ndarray
-) -> np.ndarray:
+def times(dense: np.ndarray, origin: np.ndarray, scale: np.ndarray, coef: np.ndarray) -> np.ndarray:
     """Products (n, R) of the rows with coefficients (p, R)."""
     out, rows = np.zeros((len(dense), coef.shape[1])), np.arange(len(dense))
     if coef.shape[1] <= MOST_COLUMNS:
