@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from distreg.evaluation import Curvature
 from distreg.glm.between import Between
 from distreg.glm.metric import Metric, edges_of, metric_of
 from distreg.glm.problem import Fits, Problem, curvature_bytes, joined_cells
+from distreg.threads import mapped
 
 __all__ = ["FEW", "N_ANCHORS", "ONE_STEP_ANCHORS", "Anchor", "Anchors", "Sampled"]
 
@@ -224,8 +224,7 @@ class Anchors:
         if curvature_bytes(width, n_kept, 1) > METRIC_BYTES:
             self._metrics = {key: self._metrics[key] for key in used & self._metrics.keys()}
         keys = sorted(used - self._metrics.keys())
-        with ThreadPoolExecutor(self._n_threads) as pool:
-            self._metrics.update(zip(keys, pool.map(self._make, keys), strict=True))
+        self._metrics.update(zip(keys, mapped(self._n_threads, self._make, keys), strict=True))
 
     def _make(self, key: tuple[int, int, bool]) -> Metric:
         anchor, training = self.held[key[0]], self.problem.sets[key[1]]

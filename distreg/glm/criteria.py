@@ -6,14 +6,13 @@ approximation between. Without a quadratic part only its rank counts, and df is 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from distreg.criteria import Criteria, criteria_of, degrees_of_freedom, fit_of_mse
 from distreg.glm.anchors import Anchors
 from distreg.glm.columns import Columns
 from distreg.glm.metric import follow_of
+from distreg.threads import mapped
 
 __all__ = ["column_criteria", "column_df", "criteria_at"]
 
@@ -78,5 +77,4 @@ def column_df(
         every = np.ones((1, at.size), dtype=bool)
         return float(degrees_of_freedom(curvature, l2, strength, every)[0])
 
-    with ThreadPoolExecutor(n_threads) as pool:
-        return np.array(list(pool.map(one, range(fits.size))))
+    return np.array(list(mapped(n_threads, one, range(fits.size))))

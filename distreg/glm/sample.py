@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy import sparse as sp
 from distreg.data.block import Block
 from distreg.evaluation import Evaluate, Evaluation, Request, evaluate, finish, join
 from distreg.summary import Sample
+from distreg.threads import mapped
 
 __all__ = ["evaluate_on", "weights_of"]
 
@@ -32,11 +32,9 @@ def evaluate_on(sample: Sample, n_threads: int) -> Evaluate:
         for a, b in zip(bounds[:-1], bounds[1:], strict=True)
     ]
 
-    pool = ThreadPoolExecutor(n_threads)
-
     def run(request: Request) -> Evaluation:
         # one after the other, for each may hold the curvature of many anchors
-        states = pool.map(lambda part: evaluate(request, iter([part])), parts)
+        states = mapped(n_threads, lambda part: evaluate(request, iter([part])), parts)
         return finish(request, functools.reduce(join, states))
 
     return run

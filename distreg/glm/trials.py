@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from distreg.glm.null import NullModels, null_curvature
 from distreg.glm.secant import Pair, Secants
 from distreg.glm.step import LONGEST_STEP, Point, Step, farthest_of, step_of
 from distreg.glm.surrogate import Surrogate, change_of
+from distreg.threads import mapped
 
 __all__ = ["Trials"]
 
@@ -104,8 +104,7 @@ class Trials:
             own = fits[self._sets[fits] == s]
             self._anchors.prepare(own)
             strengths = self.fits.strengths(self.problem, own)
-            with ThreadPoolExecutor(self._n_threads) as pool:
-                list(pool.map(self._step, own.tolist(), *strengths))
+            list(mapped(self._n_threads, self._step, own.tolist(), *strengths))
         if self.surrogate is not None:
             self._correct(self.surrogate, fits, single)
 
@@ -215,5 +214,4 @@ class Trials:
             chosen = np.flatnonzero((sets == s) & known)
             self._anchors.prepare(fits[chosen], sampled=True)
             strengths = self.fits.strengths(self.problem, fits[chosen])
-            with ThreadPoolExecutor(self._n_threads) as pool:
-                list(pool.map(step, chosen.tolist(), *strengths))
+            list(mapped(self._n_threads, step, chosen.tolist(), *strengths))
