@@ -7,6 +7,7 @@ objective is within 1e-4, or 1e-6, of the best that anyone has found, over the n
 has some seconds, and ADMM several settings of its rho, of which the fastest counts. distreg runs to
 its certificate, with the same tolerance; as dask-ml's are, its way is also judged by the first
 coefficients that are good enough, those that it returns when it is cut off after so many passes.
+All get the same Dask arrays, two threads, and a first fit that is not counted.
 Objectives are computed by one piece of NumPy code.
 
 dask-ml is optional, in an environment of its own:
@@ -27,12 +28,13 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+import dask.array as da
 import numpy as np
 from bench_logistic import make_problem
 
 from distreg.exceptions import ConvergenceWarning
 
-LEVELS, SOLVERS = (1e-4, 1e-6), ("auto", "admm")
+LEVELS, SOLVERS, CHUNKS = (1e-4, 1e-6), ("auto", "admm"), 4
 CUT_OFF = "distreg, solver='auto', as it goes"
 TRAJECTORY = Path(__file__).with_name("dask_ml_trajectory.py")
 
@@ -62,6 +64,8 @@ def run_distreg(
     """Seconds, coefficients and passes of a fit, certified unless `max_passes` cuts it off."""
     from distreg import LogisticRegression
 
+    rows = -(-len(y) // CHUNKS)
+    lazy = da.from_array(X, chunks=(rows, X.shape[1])), da.from_array(y, chunks=rows)
     model = LogisticRegression(
         alpha=alpha,
         l1_ratio=1.0,
@@ -74,7 +78,7 @@ def run_distreg(
     with warnings.catch_warnings():
         if max_passes is not None:
             warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X, y)
+        model.fit(*lazy)
     return time.perf_counter() - start, np.asarray(model.coef_).ravel(), model.n_passes_
 
 
@@ -83,7 +87,7 @@ def run_dask_ml(
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Seconds and coefficients along the way, and whether it has stopped by itself."""
     command = [
-        python, str(TRAJECTORY), str(folder), solver, repr(penalty), "4", str(most),
+        python, str(TRAJECTORY), str(folder), solver, repr(penalty), str(CHUNKS), str(most),
         json.dumps(keywords),
     ]  # fmt: skip
     done = subprocess.run(command, check=False, capture_output=True, text=True)
