@@ -10,7 +10,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from distreg.blas import single_threaded_blas
@@ -98,27 +97,15 @@ def compute(
     """
     if client is not None:
         token = uuid.uuid4().hex
-        found = _compute_on_cluster(
-            _tree(reduction, groups, token, True, held), client, token, report
-        )
-    elif not any(r.inputs for group in groups for r in group.recipes):
-        from dask.threaded import get
-
-        found = _compute_on_threads(
-            partial(get, *_graph(reduction, groups, held)), n_threads, report
-        )
+        root = _tree(reduction, groups, token, held)
+        found = _compute_on_cluster(root, client, token, report)
     else:
-        root = _tree(reduction, groups, uuid.uuid4().hex, False, held)
-        found = _compute_on_threads(partial(root.compute, scheduler="threads"), n_threads, report)
+        found = _compute_on_threads(*_graph(reduction, groups, held), n_threads, report)
     return found  # type: ignore[no-any-return]  # Dask forgets what tasks return
 
 
 def _tree(
-    reduction: Reduction[Any, Any],
-    groups: tuple[Group, ...],
-    token: str,
-    pin: bool,
-    held: Held | None,
+    reduction: Reduction[Any, Any], groups: tuple[Group, ...], token: str, held: Held | None
 ) -> Any:
     """Delayed state of the groups, combined pairwise; `token` keeps passes apart."""
     from dask import annotate, delayed
@@ -127,8 +114,8 @@ def _tree(
     shared = [] if reduction.shared is None else [delayed(Opaque(reduction.shared), pure=False)]
     places = [] if held is None else held.places()
     for i, group in enumerate(groups):
-        topic = f"{_PROGRESS_TOPIC}-{token}" if pin else None
-        task = delayed(_GroupTask(reduction.chunk_of(group), group, topic), pure=False)
+        chunk, topic = reduction.chunk_of(group), f"{_PROGRESS_TOPIC}-{token}"
+        task = delayed(_GroupTask(chunk, group, topic), pure=False)
         inputs = [list(recipe.inputs) for recipe in group.recipes]
         own = [] if held is None else [held.values[i]]
         where = {"workers": places[i], "allow_other_workers": True} if own and places[i] else {}
@@ -148,17 +135,23 @@ def _joined(nodes: list[Any], combine: Callable[[Any, Any], Any]) -> Any:
 
 def _graph(
     reduction: Reduction[Any, Any], groups: tuple[Group, ...], held: Held | None
-) -> tuple[Any, Any]:
-    """As `_tree`, of groups without inputs: a plain graph and its root's key.
+) -> tuple[dict[Any, Any], str]:
+    """As `_tree`, for threads: a plain graph and its root's key.
 
     It takes a third of the time, which counts where a pass takes hundredths of a second.
     """
+    from dask.optimization import cull
+
+    inputs = [value for group in groups for recipe in group.recipes for value in recipe.inputs]
     graph: dict[Any, Any] = {}
+    # the inputs of an array share one graph
+    for part in {id(value.dask): value.dask for value in inputs}.values():
+        graph.update(part)
     shared = [] if reduction.shared is None else [Opaque(reduction.shared)]
     combine = _Combine(reduction.combine)
 
     def join(left: str, right: str) -> str:
-        key = f"join-{len(graph)}"
+        key = f"distreg-join-{len(graph)}"
         graph[key] = (combine, left, right)
         return key
 
@@ -167,8 +160,10 @@ def _graph(
         task = _GroupTask(reduction.chunk_of(group), group, None)
         own = [] if held is None else [held.values[i]]
         nodes.append(f"{_GROUP_KEY}{group.index}")
-        graph[nodes[-1]] = (task, [[] for _ in group.recipes], *own, *shared)
-    return graph, _joined(nodes, join)
+        keys = [[value.key for value in recipe.inputs] for recipe in group.recipes]
+        graph[nodes[-1]] = (task, keys, *own, *shared)
+    root = _joined(nodes, join)
+    return (cull(graph, [root])[0] if inputs else graph), root
 
 
 _GROUP_KEY = "distreg-group-"
@@ -176,9 +171,10 @@ _PROGRESS_TOPIC = "distreg-progress"
 
 
 def _compute_on_threads(
-    run: Callable[..., Any], n_threads: int, report: Callable[[int], None]
+    graph: dict[Any, Any], root: str, n_threads: int, report: Callable[[int], None]
 ) -> Any:
     from dask.callbacks import Callback
+    from dask.threaded import get
 
     done = 0
 
@@ -189,7 +185,7 @@ def _compute_on_threads(
             report(done)
 
     with single_threaded_blas(), Callback(posttask=count):
-        return run(num_workers=n_threads)
+        return get(graph, root, num_workers=n_threads)
 
 
 def _compute_on_cluster(
