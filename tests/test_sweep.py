@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -53,8 +54,16 @@ def make_points(loss: str, p: int, bounds: list[int], n_classes: int = 1) -> Poi
     )  # fmt: skip
 
 
-def evaluated(points: Points, block: Block, cells: np.ndarray) -> Evaluation:
-    request = Request(points, np.arange(points.centre.size), np.zeros(4, dtype=np.int64))
+def evaluated(
+    points: Points,
+    block: Block,
+    cells: np.ndarray,
+    features: Sequence[int] | None = None,
+    cell_of: Sequence[int] = (0, 0, 0, 0),
+) -> Evaluation:
+    """With curvature of all features, or of some."""
+    some = np.arange(points.centre.size) if features is None else np.array(features)
+    request = Request(points, some, np.array(cell_of))
     return finish(request, evaluate(request, iter([(block, cells)])))
 
 
@@ -97,14 +106,29 @@ def test_one_fit_of_two_classes_is_swept(order: str) -> None:
     check_same(evaluated(few, block, cells), evaluated(many, block, cells), [0], 2)
 
 
-@pytest.mark.parametrize("loss", SINGLE)
-def test_curvature_of_few_fits_is_that_of_many(loss: str) -> None:
-    block, cells = make_block(700, 5, "C", True)
+@pytest.mark.parametrize(
+    ("loss", "order", "extras", "features", "cell_of"),
+    [
+        (loss, order, extras, features, cell_of)
+        for loss in SINGLE
+        for order in "CF"
+        for extras in (False, True)
+        for features, cell_of in ((None, (0, 0, 0, 0)), ([1, 4], (0, -1, 1, 1)))
+    ],
+)
+def test_curvature_of_few_fits_is_that_of_many(
+    loss: str, order: str, extras: bool, features: list[int] | None, cell_of: tuple[int, ...]
+) -> None:
+    block, cells = make_block(4500, 5, order, extras)
     few = replace(make_points(loss, 5, [0, 1, 2]), anchors=np.array([0, 1]))
-    many = replace(make_points(loss, 5, [0, 8, MANY]), anchors=np.arange(MANY))
-    one, other = evaluated(few, block, cells).curvature, evaluated(many, block, cells).curvature
-    for i, place in enumerate((0, MANY - 1)):
-        np.testing.assert_allclose(one[i].grams[0], other[place].grams[0], rtol=1e-12, atol=1e-9)
+    many = replace(make_points(loss, 5, [0, MANY - 1, MANY]), anchors=np.arange(MANY))
+    one, other = (evaluated(at, block, cells, features, cell_of) for at in (few, many))
+    places = [0, MANY - 1]
+    check_same(one, other, places, 1)
+    for mine, place in zip(one.curvature, places, strict=True):
+        assert mine.grams[0].any() == (loss not in {"hinge", "quantile"})
+        expected = other.curvature[place].grams[0]
+        np.testing.assert_allclose(mine.grams[0], expected, rtol=1e-12, atol=1e-9)
 
 
 def test_the_units_of_single_precision_are_taken_back() -> None:
@@ -113,6 +137,17 @@ def test_the_units_of_single_precision_are_taken_back() -> None:
     scaled = replace(points, scale=np.geomspace(1e-3, 1e3, 5))
     plain, single = evaluated(points, block, cells), evaluated(scaled, block, cells)
     np.testing.assert_allclose(single.grad, plain.grad, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_curvature_of_few_fits_in_single_precision(order: str) -> None:
+    block, cells = make_block(3000, 5, order, False)
+    points = replace(make_points("logistic", 5, [0, 1, 2]), anchors=np.array([0, 1]))
+    plain = evaluated(points, block, cells).curvature
+    single = evaluated(replace(points, scale=np.ones(5)), block, cells).curvature
+    for one, other in zip(plain, single, strict=True):
+        assert not np.array_equal(one.grams[0], other.grams[0])
+        np.testing.assert_allclose(other.grams[0], one.grams[0], rtol=1e-5, atol=1e-2)
 
 
 def test_a_predictor_out_of_range_makes_the_loss_infinite() -> None:

@@ -186,13 +186,13 @@ class Trials:
         if fits.size == 0:
             return
         sets = self._sets[fits]
-        here, there = (
-            surrogate.gradients(sets, coef[fits], intercept[fits], single)[:, known_of]
-            for coef, intercept in (
-                (columns.coef, columns.intercept),
-                (self.coef, self.intercept),
-            )
+        # both in one evaluation of the sample
+        coef, intercept = (
+            np.stack([best[fits], trial[fits]], axis=1).reshape(2 * fits.size, -1)
+            for best, trial in ((columns.coef, self.coef), (columns.intercept, self.intercept))
         )
+        both = surrogate.gradients(np.repeat(sets, 2), coef, intercept, single)[:, known_of]
+        here, there = both[::2], both[1::2]
 
         def step(i: int, lasso: np.ndarray, ridge: np.ndarray) -> None:
             fit = int(fits[i])

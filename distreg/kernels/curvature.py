@@ -8,6 +8,7 @@ digits, so one centre serves all cells, unlike the moments of the squared loss.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse as sp
@@ -104,9 +105,7 @@ class CurvatureSums:
         cell : int
         """
         root = np.sqrt(weight).astype(tile.dtype, copy=False)
-        if len(self._memory) < len(tile):
-            self._memory = np.empty((len(tile), self._watched.columns.size + 1), tile.dtype)
-        weighted = self._memory[: len(tile)]
+        weighted = self._room(len(tile), tile.dtype)
         for k in range(weight.shape[1]):
             tiles.weight_rows(tile, self._watched.columns, root[:, k], weighted)
             # a symmetric rank-k update that lets other threads run
@@ -115,6 +114,42 @@ class CurvatureSums:
                 entries = self._matrix.data, self._matrix.indices, self._matrix.indptr
                 parts = self.cross[k], self.sparse[k]
                 tiles.add_one_hot(*entries, chosen, cell, weighted, *parts)
+
+    def add_rows(
+        self,
+        dense: np.ndarray,
+        chosen: np.ndarray,
+        units: tuple[np.ndarray, np.ndarray],
+        root: np.ndarray,
+        cell: int,
+        dtype: np.dtype[Any],
+    ) -> None:
+        """As `add`, from a block without a tile: there is neither a sparse part nor an indicator.
+
+        Parameters
+        ----------
+        dense : (n, p) array
+        chosen : (h,) int array
+        units : tuple of (p,) arrays
+            The centre, and what the features about it are multiplied by.
+        root : (n_weightings, h) array
+            Roots of the weights.
+        cell : int
+        dtype : dtype
+            Of the products of these rows.
+        """
+        weighted = self._room(chosen.size, dtype)
+        by_columns = dense.flags.f_contiguous
+        fill = tiles.weight_block_columns if by_columns else tiles.weight_block_rows
+        for k, factor in enumerate(root):
+            fill(dense, chosen, self._watched.columns, *units, factor, weighted)
+            self.dense[k, cell] += weighted.T @ weighted
+
+    def _room(self, n_rows: int, dtype: np.dtype[Any]) -> np.ndarray:
+        """Memory for weighted rows: fresh pages cost as much as filling them."""
+        if len(self._memory) < n_rows:
+            self._memory = np.empty((n_rows, self._watched.columns.size + 1), dtype)
+        return self._memory[:n_rows]
 
     def finish_single(self, unit: np.ndarray) -> None:
         """Multiply dense features, whose products are of single precision, by `unit` (n_columns,).

@@ -183,26 +183,39 @@ class Evaluator:
         """Whether there is no use for a copy of the rows."""
         points = self._points
         few = points.coef.shape[1] <= MOST_COLUMNS and points.missing.size == 0
-        return few and block.sparse is None and not self._watched(cell)
+        # the curvature of several classes has a weighting for each pair of them
+        simple = points.n_classes == 1 or not self._watched(cell)
+        return few and block.sparse is None and simple
 
     def _sweep(self, block: Block, chosen: np.ndarray, cell: int) -> None:
         """Add rows of one cell without a copy."""
         points, part, nothing = self._points, cell if self._points.by_cell else 0, np.empty(0)
-        grad = np.zeros(points.coef.shape)
+        grad, coef = np.zeros(points.coef.shape), np.ascontiguousarray(points.coef.T)
         weight = nothing if block.weight is None else block.weight
         offset = nothing if block.offset is None else block.offset
-        sweep(
-            (points.loss, points.parameter, points.n_classes),
-            (block.dense, block.y, weight, offset),
-            chosen,
-            points.centre,
-            np.ascontiguousarray(points.coef.T),
-            points.intercept,
-            points.role[cell],
-            points.bounds,
-            self.sums[part].arrays(),
-            grad,
-        )
+        anchors = points.anchors if self._watched(cell) else points.anchors[:0]
+        # rows that are read again for their curvature are still in the second-level cache
+        step = self._height if anchors.size else chosen.size
+        for start in range(0, chosen.size, step):
+            some = chosen[start : start + step]
+            root = np.zeros((anchors.size, some.size))
+            sweep(
+                (points.loss, points.parameter, points.n_classes),
+                (block.dense, block.y, weight, offset),
+                some,
+                points.centre,
+                coef,
+                points.intercept,
+                points.role[cell],
+                points.bounds,
+                self.sums[part].arrays(),
+                grad,
+                anchors,
+                root,
+            )
+            if self.curvature is not None and anchors.size:
+                units, into = (points.centre, self._inverse), int(self._cell_of[cell])
+                self.curvature.add_rows(block.dense, some, units, root, into, self._dtype)
         # `finish` gives all gradients the units of the features
         self.grad[part] += grad / self._unit[:, None]
 

@@ -22,7 +22,17 @@ from distreg.kernels.losses import (
     multinomial_pairs,
 )
 
-__all__ = ["HELD_OUT", "NONE", "TEST", "TRAIN", "RowSums", "curvature_weights", "residual_rows"]
+__all__ = [
+    "HELD_OUT",
+    "NONE",
+    "TEST",
+    "TRAIN",
+    "RowSums",
+    "add_residuals",
+    "curvature_weights",
+    "residual_rows",
+    "weigh_rows",
+]
 
 NONE, TRAIN, HELD_OUT, TEST = 0, 1, 2, 3
 """What a row is to a training set."""
@@ -300,7 +310,7 @@ def _curvature_weights(  # type: ignore[no-untyped-def]
     out = np.zeros((n_rows, n_fits, n_classes * (n_classes + 1) // 2))
     if n_classes == 1 and n_fits <= FEW_FITS:
         for f in range(n_fits):
-            _weights_of_one(code, parameter, eta, y, weight, f, out)
+            weigh_rows(code, parameter, eta, y, weight, f, out[:, f, 0])
         return out
     loss, chi2 = np.empty(n_fits), np.empty(n_fits)
     slope, curvature = np.empty(eta.shape[1]), np.empty(eta.shape[1])
@@ -317,8 +327,11 @@ def _curvature_weights(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _weights_of_one(code, parameter, eta, y, weight, fit, out):  # type: ignore[no-untyped-def]
-    """Write ``weight f''`` of one fit, many rows at a time."""
+def weigh_rows(code, parameter, eta, y, weight, fit, out):  # type: ignore[no-untyped-def]
+    """Write ``weight f''`` of one fit of one class to `out` (h,), many rows at a time.
+
+    The other parameters are those of `curvature_weights`.
+    """
     loss, chi2, slope, curvature, row = np.empty((5, BUFFER))
     for start in range(0, eta.shape[0], BUFFER):
         n = min(BUFFER, eta.shape[0] - start)
@@ -328,4 +341,4 @@ def _weights_of_one(code, parameter, eta, y, weight, fit, out):  # type: ignore[
         for k in range(n):
             # a row without weight may be out of range
             if weight[start + k] > 0.0:
-                out[start + k, fit, 0] = weight[start + k] * curvature[k]
+                out[start + k] = weight[start + k] * curvature[k]

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from distreg.kernels import tiles
-from distreg.kernels.rows import add_residuals
+from distreg.kernels.rows import add_residuals, weigh_rows
 
 __all__ = ["MOST_COLUMNS", "sweep", "tile_rows"]
 
@@ -30,7 +30,7 @@ def tile_rows(n_features):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sweep(  # type: ignore[no-untyped-def]
-    loss, data, rows, centre, coef, intercept, role, bounds, sums, grad
+    loss, data, rows, centre, coef, intercept, role, bounds, sums, grad, anchors, root
 ):
     """Add what some rows of one cell say of R columns.
 
@@ -53,6 +53,10 @@ def sweep(  # type: ignore[no-untyped-def]
         As for `rows.residual_rows`; the arrays of the sums.
     grad : (p, R) array
         Added to: ``(dense - centre)'residual``.
+    anchors : (A,) int array
+        Columns, of one class each, whose curvature weights are wanted.
+    root : (A, h) array
+        Overwritten by their roots.
     """
     dense, y, weight, offset = data
     n_rows, by_rows = rows.shape[0], dense.strides[0] >= dense.strides[1]
@@ -75,6 +79,11 @@ def sweep(  # type: ignore[no-untyped-def]
             tiles.predict_rows(dense, some, centre, coef, eta)
         else:
             tiles.predict_columns(dense, some, centre, coef, eta)
+        for k in range(anchors.shape[0]):
+            # the residuals will take the place of the predictors
+            of = root[k, start : start + h]
+            weigh_rows(loss[0], loss[1], eta[:h], target[:h], scale[:h], anchors[k], of)
+            of[:] = np.sqrt(of)
         add_residuals(
             loss[0], loss[1], loss[2], eta[:h], target[:h], scale[:h], roles[:h], bounds, sums,
             eta[:0],

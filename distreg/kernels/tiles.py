@@ -17,6 +17,8 @@ __all__ = [
     "mirror_lower",
     "missing_columns",
     "order_by_cell",
+    "weight_block_columns",
+    "weight_block_rows",
     "weight_rows",
 ]
 
@@ -100,6 +102,45 @@ def weight_rows(tile, columns, factor, out):
     for i in range(tile.shape[0]):
         for j in range(last):
             out[i, j] = tile[i, columns[j]] * factor[i]
+        out[i, last] = factor[i]
+
+
+@njit(cache=True, nogil=True)
+def weight_block_rows(dense, rows, columns, centre, inverse, factor, out):
+    """Write ``factor [(x - centre) inverse, 1]`` of some rows and columns to `out`.
+
+    Parameters
+    ----------
+    dense : (n, p) array
+        Without missing values in these rows and columns.
+    rows, columns : (h,), (k,) int arrays
+    centre, inverse : (p,) arrays
+    factor : (h,) array
+    out : (h, k + 1) array
+    """
+    last = columns.shape[0]
+    whole = last == centre.shape[0]
+    for i in range(rows.shape[0]):
+        row, scale = dense[rows[i]], factor[i]
+        if whole:
+            for j in range(last):
+                out[i, j] = (row[j] - centre[j]) * inverse[j] * scale
+        else:
+            for j in range(last):
+                c = columns[j]
+                out[i, j] = (row[c] - centre[c]) * inverse[c] * scale
+        out[i, last] = scale
+
+
+@njit(cache=True, nogil=True)
+def weight_block_columns(dense, rows, columns, centre, inverse, factor, out):
+    """As `weight_block_rows`, for Fortran-ordered blocks."""
+    last = columns.shape[0]
+    for j in range(last):
+        c = columns[j]
+        for i in range(rows.shape[0]):
+            out[i, j] = (dense[rows[i], c] - centre[c]) * inverse[c] * factor[i]
+    for i in range(rows.shape[0]):
         out[i, last] = factor[i]
 
 
