@@ -20,8 +20,8 @@ from distreg.summary import Sample
 
 __all__ = ["MANY_SETS", "begin", "fitted_nulls", "start", "start_batches"]
 
-ROUGH = Tolerance(violation=1e-3, gap=1e-3, single=True)
-"""What a start is good for: a sample knows no more."""
+ROUGH = Tolerance(violation=3e-3, gap=np.inf, single=True)
+"""What a start is good for: on all rows the violation there is ten times that and more."""
 
 LARGEST_LOSS = 1e100
 """Mean loss of a null model beyond which nothing can be computed."""

@@ -22,9 +22,8 @@ from distreg.kernels.losses import (
     SQUARED,
     SQUARED_HINGE,
 )
-from distreg.losses import Loss
 
-__all__ = ["prox", "prox_classes", "prox_one", "prox_row"]
+__all__ = ["prox_one"]
 
 MOST_STEPS = 200
 """Of Newton's method; a handful to some thirty are needed."""
@@ -36,35 +35,18 @@ TINY = -37.0
 """Below it ``W(e^c)`` is ``e^c`` to rounding."""
 
 
-def prox(loss: Loss, y: np.ndarray, v: np.ndarray, step: np.ndarray | float) -> np.ndarray:
-    """``argmin_z step f(y, z) + |z - v|^2 / 2`` of each row.
+@njit(cache=True, nogil=True, error_model="numpy")
+def prox_one(code, parameter, y, v, step):  # type: ignore[no-untyped-def]
+    """``argmin_z step f(y, z) + (z - v)^2 / 2`` of one row and one predictor.
 
     Parameters
     ----------
-    loss : Loss
-    y : (n,) array
-        Targets.
-    v : (n,) array, (n, C) for C classes
-    step : (n,) array or float
+    code, parameter : int, float
+        Of the loss, which is not that of several classes.
+    y, v : float
+    step : float
         Not negative.
-
-    Returns
-    -------
-    array of the shape of `v`
     """
-    at = np.array(v, dtype=np.float64, order="C")
-    target = np.ascontiguousarray(y, dtype=np.float64)
-    steps = np.ascontiguousarray(np.broadcast_to(np.asarray(step, dtype=np.float64), target.shape))
-    if loss.target == "classes":
-        _prox_all_classes(target, at, steps)
-    else:
-        _prox_all(loss.code, loss.parameter, target, at, steps)
-    return at
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def prox_one(code, parameter, y, v, step):  # type: ignore[no-untyped-def]
-    """The operator of one row and one predictor; not for C classes (`prox_classes`)."""
     if step == 0.0:
         return v
     if code == SQUARED:
@@ -87,42 +69,6 @@ def prox_one(code, parameter, y, v, step):  # type: ignore[no-untyped-def]
     if code == LOGISTIC:
         return sign * _logistic(margin, step)
     raise ValueError("no loss of one predictor has this code")
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def prox_row(code, parameter, y, v, step, out):  # type: ignore[no-untyped-def]
-    """`prox_one` of one row under n fits: v, step and `out`, which may be `v`, are (n,)."""
-    for j in range(v.shape[0]):
-        out[j] = prox_one(code, parameter, y, v[j], step[j])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def prox_classes(y, v, step, out):  # type: ignore[no-untyped-def]
-    """The operator of the multinomial loss for one row: v and `out`, which may be `v`, are (C,).
-
-    With ``a = v + step e_y`` the answer is ``z = a - step p`` with the probabilities p of z. Given
-    ``t = log sum e^z`` they are ``step p_c = W(step e^(a_c - t))`` with Lambert's W. The t at which
-    they add up to 1 is the root of a convex, falling function; we count it from the largest a, and
-    start where that class alone would have the probability 1, which is on the root's left.
-    """
-    out[:] = v
-    if step == 0.0:
-        return
-    out[y] += step
-    top, log_step = out.max(), math.log(step)
-    t = -step
-    for _ in range(MOST_STEPS):
-        excess, slope = -step, 0.0
-        for c in range(out.shape[0]):
-            w = _lambert(out[c] - top - t + log_step)
-            excess += w
-            slope += w / (1.0 + w)
-        move = excess / slope
-        t += move
-        if not move > SETTLED * (1.0 + step):
-            break
-    for c in range(out.shape[0]):
-        out[c] -= _lambert(out[c] - top - t + log_step)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -166,15 +112,3 @@ def _lambert(c):  # type: ignore[no-untyped-def]
         if not w - before > SETTLED * w:
             break
     return w
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _prox_all(code, parameter, y, v, step):  # type: ignore[no-untyped-def]
-    for i in range(v.shape[0]):
-        v[i] = prox_one(code, parameter, y[i], v[i], step[i])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _prox_all_classes(y, v, step):  # type: ignore[no-untyped-def]
-    for i in range(v.shape[0]):
-        prox_classes(int(y[i]), v[i], step[i], v[i])
