@@ -58,7 +58,7 @@ def main() -> None:
     model = LogisticRegression(penalty=record, max_iter=1_000_000, **given)
     lazy = da.from_array(X, chunks=(rows, X.shape[1])), da.from_array(y, chunks=rows)
     by_itself = True
-    with threadpool_limits(1), dask.config.set(scheduler="threads", num_workers=2):
+    with threadpool_limits(1), dask.config.set(scheduler="threads"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             first.fit(*lazy)

@@ -144,8 +144,9 @@ def _graph(
 
     inputs = [value for group in groups for recipe in group.recipes for value in recipe.inputs]
     graph: dict[Any, Any] = {}
-    # the inputs of an array share one graph
-    for part in {id(value.dask): value.dask for value in inputs}.values():
+    # the inputs of an array share one graph; all are kept, so that no two have one address
+    parts = [value.dask for value in inputs]
+    for part in {id(part): part for part in parts}.values():
         graph.update(part)
     shared = [] if reduction.shared is None else [Opaque(reduction.shared)]
     combine = _Combine(reduction.combine)

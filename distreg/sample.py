@@ -189,7 +189,11 @@ def join_sample(
     for block, some, end in zip(blocks, rows, ends, strict=True):
         gather(block.dense, some, 0, block.dense.flags.c_contiguous, dense[end - len(some) : end])
     matrices = [block.sparse for block in blocks]
-    some_rows = [m[some] for m, some in zip(matrices, rows, strict=True) if m is not None]
+    some_rows = [
+        m if len(some) == m.shape[0] else m[some]
+        for m, some in zip(matrices, rows, strict=True)
+        if m is not None
+    ]
     sparse = sp.csr_array(sp.vstack(some_rows, format="csr")) if some_rows else None
     block = Block(dense=dense, sparse=sparse, source="sample", **vectors)
     return Sample(block, _joined([cells for _, cells in parts], rows), whole)

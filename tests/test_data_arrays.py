@@ -192,6 +192,24 @@ def test_dense_blocks_keep_precision_and_order(dtype, order):
     assert np.shares_memory(block.dense, X)
 
 
+def test_chunks_whose_rows_lie_apart_are_read_as_from_another_process():
+    """Sums depend on the memory order, by rounding; it must not depend on where a task runs."""
+
+    def apart(chunk):
+        return np.asfortranarray(np.vstack([chunk, chunk]))[: len(chunk)]
+
+    chunks = da.from_array(X0, chunks=(20, 2)).map_blocks(apart)
+    recipes = [recipe for group in from_arrays(chunks, Y0).groups for recipe in group.recipes]
+    for recipe in recipes:
+        here = dask.compute(*recipe.inputs)
+        there = pickle.loads(pickle.dumps(here))  # noqa: S301 - own bytes
+        assert not any(c.flags.c_contiguous or c.flags.f_contiguous for c in here if c.ndim == 2)
+        one, other = recipe.load(*here).dense, recipe.load(*there).dense
+        assert one.flags.c_contiguous
+        assert one.strides == other.strides
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint64", "bool", "float16"])
 def test_other_numbers_become_float64(dtype):
     X = RNG.integers(0, 2, (N, P)).astype(dtype)

@@ -125,6 +125,14 @@ def test_a_constant_target_is_its_own_model(problem) -> None:
     assert model.status_ == "converged"
 
 
+def test_a_constant_target_of_more_rows_than_the_sample() -> None:
+    """The null objective, which gaps are told in units of, is 0."""
+    X = np.random.default_rng(0).standard_normal((20_000, 3))
+    model = HuberRegressor(alpha=0.01, l1_ratio=1.0).fit(X, np.ones(20_000))
+    assert not model.coef_.any()
+    assert model.n_passes_ <= 5
+
+
 @pytest.mark.parametrize("delta", [0.0, -1.0, np.inf, np.nan, "1"])
 def test_a_delta_out_of_range_is_refused(problem, delta) -> None:
     X, y, _ = problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -148,6 +149,16 @@ def test_curvature_of_few_fits_in_single_precision(order: str) -> None:
     for one, other in zip(plain, single, strict=True):
         assert not np.array_equal(one.grams[0], other.grams[0])
         np.testing.assert_allclose(other.grams[0], one.grams[0], rtol=1e-5, atol=1e-2)
+
+
+def test_a_state_takes_nothing_along_that_only_blocks_need() -> None:
+    block, cells = make_block(3000, 40, "C", False)
+    points = replace(make_points("logistic", 40, [0, 1, 2]), anchors=np.array([0, 1]))
+    request = Request(points, np.arange(40), np.zeros(4, dtype=np.int64))
+    state = evaluate(request, iter([(block, cells)]))
+    assert state.curvature is not None
+    arrays = state.curvature.dense.nbytes + state.grad.nbytes
+    assert arrays < len(pickle.dumps(state)) < arrays + 5000
 
 
 def test_a_predictor_out_of_range_makes_the_loss_infinite() -> None:

@@ -44,10 +44,9 @@ class Frame:
         inside = self.inside[cells]
         return np.asarray(inside if block.weight is None else inside & (block.weight > 0.0))
 
-    def dense(self, block: Block, rows: np.ndarray | slice) -> np.ndarray:
-        """Dense features of some rows; 0 for a missing value."""
-        chosen = np.arange(block.n_rows)[rows] if isinstance(rows, slice) else rows
-        return dense.standardised(block.dense, chosen, *self._dense)
+    def dense(self, block: Block, rows: np.ndarray) -> np.ndarray:
+        """Dense features of some rows, by their numbers."""
+        return dense.standardised(block.dense, rows, *self._dense)
 
     @property
     def _dense(self) -> tuple[np.ndarray, np.ndarray]:
@@ -58,12 +57,14 @@ class Frame:
         """Linear predictors (n, R) of coefficients (p, R) and intercepts (R,), with the offset."""
         d = self.n_dense
         raw = coef / self.scale[:, None]
-        eta = dense.times(block.dense, *self._dense, coef[:d])
-        if block.sparse is not None:
-            eta += block.sparse @ raw[d:] - self.origin[d:] @ raw[d:]
-        eta += intercept
-        if block.offset is not None:
-            eta += block.offset[:, None]
+        # a row without weight may hold anything
+        with np.errstate(over="ignore", invalid="ignore"):
+            eta = dense.times(block.dense, *self._dense, coef[:d])
+            if block.sparse is not None:
+                eta += block.sparse @ raw[d:] - self.origin[d:] @ raw[d:]
+            eta += intercept
+            if block.offset is not None:
+                eta += block.offset[:, None]
         return eta
 
     def transposed(self, block: Block, values: np.ndarray) -> np.ndarray:
@@ -72,13 +73,13 @@ class Frame:
         Rows whose values are 0 are not looked at: those without a weight may hold anything.
         """
         d, rows = self.n_dense, np.flatnonzero(values.any(axis=1))
-        some = rows.size < len(values)
-        values = values[rows] if some else values
         out = np.zeros((self.origin.size, values.shape[1]))
         out[:d] = dense.transposed(block.dense, rows, *self._dense, values)
         if block.sparse is not None:
-            sparse = block.sparse[rows] if some else block.sparse
-            out[d:] = sparse.T @ values - np.outer(self.origin[d:], values.sum(axis=0))
+            products = block.sparse.T @ values
+            if not np.isfinite(products).all():
+                products = block.sparse[rows].T @ values[rows]
+            out[d:] = products - np.outer(self.origin[d:], values.sum(axis=0))
             out[d:] /= self.scale[d:, None]
         return out
 

@@ -257,6 +257,8 @@ def _duals(
     level = block.y if loss.name == "quantile" else 2.0 * block.y - 1.0
     if block.offset is not None:
         level = level - block.offset
+    # what other rows hold may be no number
+    level = np.where(inside, level, 0.0)
     sums = Duals(
         halves.sum(axis=1),
         level @ halves,

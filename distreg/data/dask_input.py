@@ -79,7 +79,7 @@ class ChunkRecipe:
             parts = [_as_csr(chunk) for chunk in chunks]
             whole: Any = parts[0] if len(parts) == 1 else sparse.hstack(parts, format="csr")
         else:
-            parts = [np.asarray(chunk) for chunk in chunks]
+            parts = [_in_order(np.asarray(chunk)) for chunk in chunks]
             whole = parts[0] if len(parts) == 1 else np.hstack(parts)
         if whole.shape != (self.n_rows, self.n_features):
             raise DataError(
@@ -313,6 +313,15 @@ def _scan_frame(frame: Any, names: tuple[str, ...], target: str | None) -> tuple
 def _holds_sparse(X: Any) -> bool:
     meta = X._meta
     return sparse.issparse(meta) or hasattr(meta, "to_scipy_sparse")
+
+
+def _in_order(chunk: np.ndarray) -> np.ndarray:
+    """The chunk itself, or a copy in C order of rows that lie apart.
+
+    So it arrives from another process: sums in another order would round otherwise.
+    """
+    ordered = chunk.flags.c_contiguous or chunk.flags.f_contiguous
+    return chunk if ordered else np.ascontiguousarray(chunk)
 
 
 def _as_csr(chunk: Any) -> sparse.csr_array:

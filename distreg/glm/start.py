@@ -20,8 +20,8 @@ from distreg.summary import Sample
 
 __all__ = ["MANY_SETS", "begin", "fitted_nulls", "start", "start_batches"]
 
-ROUGH = Tolerance(violation=3e-3, gap=np.inf, single=True)
-"""What a start is good for: on all rows the violation there is ten times that and more."""
+ROUGH = Tolerance(violation=3e-3, gap=1.0, single=True)
+"""What a start is good for: on all rows the violation there is ten times that, or more."""
 
 LARGEST_LOSS = 1e100
 """Mean loss of a null model beyond which nothing can be computed."""

@@ -139,8 +139,8 @@ class CurvatureSums:
             Of the products of these rows.
         """
         weighted = self._room(chosen.size, dtype)
-        by_columns = dense.flags.f_contiguous
-        fill = tiles.weight_block_columns if by_columns else tiles.weight_block_rows
+        by_rows = dense.flags.c_contiguous
+        fill = tiles.weight_block_rows if by_rows else tiles.weight_block_columns
         for k, factor in enumerate(root):
             fill(dense, chosen, self._watched.columns, *units, factor, weighted)
             self.dense[k, cell] += weighted.T @ weighted
@@ -150,6 +150,10 @@ class CurvatureSums:
         if len(self._memory) < n_rows:
             self._memory = np.empty((n_rows, self._watched.columns.size + 1), dtype)
         return self._memory[:n_rows]
+
+    def finish(self) -> None:
+        """Let go of what only blocks need."""
+        self._matrix, self._memory = None, np.empty((0, self._watched.columns.size + 1))
 
     def finish_single(self, unit: np.ndarray) -> None:
         """Multiply dense features, whose products are of single precision, by `unit` (n_columns,).

@@ -23,7 +23,7 @@ def standardised(
 ) -> np.ndarray:
     """``(dense[rows] - origin) / scale``, 0 for a missing value; (h, p) float64."""
     out = np.empty((rows.size, dense.shape[1]))
-    fill = tiles.centre_columns if dense.flags.f_contiguous else tiles.centre_rows
+    fill = tiles.centre_rows if dense.flags.c_contiguous else tiles.centre_columns
     fill(dense, rows, origin, 1.0 / scale, out)
     return out
 
@@ -32,13 +32,11 @@ def times(dense: np.ndarray, origin: np.ndarray, scale: np.ndarray, coef: np.nda
     """Products (n, R) of the rows with coefficients (p, R)."""
     out, rows = np.zeros((len(dense), coef.shape[1])), np.arange(len(dense))
     if coef.shape[1] <= MOST_COLUMNS:
-        predict = tiles.predict_columns if dense.flags.f_contiguous else tiles.predict_rows
+        predict = tiles.predict_rows if dense.flags.c_contiguous else tiles.predict_columns
         predict(dense, rows, origin, np.ascontiguousarray((coef / scale[:, None]).T), out)
         return out
-    # a row without weight may hold anything
-    with np.errstate(over="ignore", invalid="ignore"):
-        for some, tile in _copies(dense, rows, origin, scale):
-            np.matmul(tile, coef, out=out[some])
+    for some, tile in _copies(dense, rows, origin, scale):
+        np.matmul(tile, coef, out=out[some])
     return out
 
 
@@ -49,19 +47,23 @@ def transposed(
     scale: np.ndarray,
     values: np.ndarray,
 ) -> np.ndarray:
-    """Products (p, R) of the features of h rows with their `values` (h, R), C-contiguous."""
+    """Products (p, R) of the features of some rows with the `values` (n, R) of these.
+
+    `rows` (h,) are ascending, and `values` C-contiguous.
+    """
+    every = rows.size == len(values)
     if values.shape[1] > MOST_COLUMNS:
         out = np.zeros((dense.shape[1], values.shape[1]))
         for some, tile in _copies(dense, rows, origin, scale):
-            out += tile.T @ values[some]
+            out += tile.T @ values[some if every else rows[some]]
         return out
-    add = tiles.add_columns if dense.flags.f_contiguous else tiles.add_rows
+    add = tiles.add_rows if dense.flags.c_contiguous else tiles.add_columns
     total = np.zeros((values.shape[1], dense.shape[1]))
     height = tile_rows(dense.shape[1])
     # sums of tiles: one long sum would round more
     for start in range(0, rows.size, height):
         part, some = np.zeros_like(total), slice(start, start + height)
-        add(dense, rows[some], origin, values[some], part)
+        add(dense, rows[some], origin, values[some if every else rows[some]], part)
         total += part
     return np.asarray(total.T / scale[:, None])
 
@@ -73,7 +75,7 @@ def _copies(
     p = dense.shape[1]
     height = int(np.clip(TILE_BYTES // (8 * max(p, 1)), FEWEST_TILE_ROWS, MOST_TILE_ROWS))
     memory, inverse = np.empty((min(height, rows.size), p)), 1.0 / scale
-    fill = tiles.centre_columns if dense.flags.f_contiguous else tiles.centre_rows
+    fill = tiles.centre_rows if dense.flags.c_contiguous else tiles.centre_columns
     for start in range(0, rows.size, height):
         some = rows[start : start + height]
         fill(dense, some, origin, inverse, memory[: some.size])

@@ -62,7 +62,8 @@ class Points:
         Columns of the sparse part along which the curvature of every fit is wanted.
     scale : (p_dense,) array or None
         Dense features have this size about `centre`, and products with them are of single
-        precision: about 7 digits in half of the time. None: double precision. Sums over rows always
+        precision: about 7 digits in half of the time (those of one or two columns are of double
+        precision all the same). None: double precision. Sums over rows always
         are. There may be no sparse part, and only one class: what is the same for all classes has
         no curvature, which rounding must not change.
     """
@@ -169,10 +170,13 @@ class Evaluator:
                     self._add_tile(block, order[start:stop], int(cell))
 
     def finish(self) -> None:
-        """Give the sums the units of the features."""
-        if self._points.scale is not None:
+        """Give the sums the units of the features; no block comes after this."""
+        single = self._points.scale is not None
+        if single:
             self.grad *= self._unit[:, None]
-            if self.curvature is not None:
+        if self.curvature is not None:
+            self.curvature.finish()
+            if single:
                 self.curvature.finish_single(self._unit)
 
     def _watched(self, cell: int) -> bool:
@@ -275,7 +279,7 @@ class Evaluator:
             # used again and again: fresh pages cost as much as filling them
             self._memory = np.empty((self._height, n_dense + points.missing.size), self._dtype)
         tile = self._memory[: chosen.size]
-        fill = tiles.centre_columns if block.dense.flags.f_contiguous else tiles.centre_rows
+        fill = tiles.centre_rows if block.dense.flags.c_contiguous else tiles.centre_columns
         fill(block.dense, chosen, points.centre, self._inverse, tile)
         if points.missing.size:
             tile[:, n_dense:] = np.isnan(block.dense[np.ix_(chosen, points.missing)])

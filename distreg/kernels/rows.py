@@ -340,5 +340,5 @@ def weigh_rows(code, parameter, eta, y, weight, fit, out):  # type: ignore[no-un
         fill_rows(code, parameter, row[:n], y[start : start + n], loss, chi2, slope, curvature)
         for k in range(n):
             # a row without weight may be out of range
-            if weight[start + k] > 0.0:
-                out[start + k] = weight[start + k] * curvature[k]
+            scale = weight[start + k]
+            out[start + k] = scale * curvature[k] if scale > 0.0 else 0.0

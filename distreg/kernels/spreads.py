@@ -58,7 +58,7 @@ def add_dense(dense, y, weight, cells, sums, missing):
     n_rows, n_dense = dense.shape
     n_cells, strip = sums[0].shape[0], min(n_dense, STRIP)
     height = max(TILE // strip, ROWS_PER_CELL * n_cells)
-    by_rows = dense.strides[0] >= dense.strides[1]
+    by_rows = dense.flags.c_contiguous
     memory, sound = np.empty(min(height, n_rows) * strip), True
     for start in range(0, n_rows, height):
         stop = min(start + height, n_rows)

@@ -11,15 +11,16 @@ import numpy as np
 from numba import njit
 
 from distreg.kernels import tiles
-from distreg.kernels.rows import add_residuals, weigh_rows
+from distreg.kernels.rows import TRAIN, add_residuals, weigh_rows
 
 __all__ = ["MOST_COLUMNS", "sweep", "tile_rows"]
 
 MOST_COLUMNS = 2
 """Columns that need no copy: products of more take less time with BLAS."""
 
-TILE_BYTES, FEWEST_ROWS = 500_000, 16
-"""Size of a tile, which is read twice: it stays in the second-level cache."""
+TILE_BYTES, FEWEST_ROWS = 500_000, 256
+"""Size of a tile, which is read twice: it stays in the second-level cache. Fewer rows would be
+short runs of a feature in Fortran order."""
 
 
 @njit(cache=True, nogil=True)
@@ -59,12 +60,12 @@ def sweep(  # type: ignore[no-untyped-def]
         Overwritten by their roots.
     """
     dense, y, weight, offset = data
-    n_rows, by_rows = rows.shape[0], dense.strides[0] >= dense.strides[1]
+    n_rows, by_rows = rows.shape[0], dense.flags.c_contiguous
     height = min(tile_rows(centre.shape[0]), n_rows)
     eta, target, scale = np.empty((height, coef.shape[0])), np.empty(height), np.ones(height)
     roles = np.empty((height, role.shape[0]), role.dtype)
     roles[:] = role
-    total = np.empty(coef.shape)
+    total, trains = np.empty(coef.shape), (role == TRAIN).any()
     for start in range(0, n_rows, height):
         some = rows[start : start + height]
         h = some.shape[0]
@@ -88,9 +89,11 @@ def sweep(  # type: ignore[no-untyped-def]
             loss[0], loss[1], loss[2], eta[:h], target[:h], scale[:h], roles[:h], bounds, sums,
             eta[:0],
         )  # fmt: skip
+        if not trains:
+            continue
         total[:] = 0.0
         if by_rows:
-            tiles.add_rows(dense, some, centre, eta, total)
+            tiles.add_rows(dense, some, centre, eta[:h], total)
         else:
-            tiles.add_columns(dense, some, centre, eta, total)
+            tiles.add_columns(dense, some, centre, eta[:h], total)
         grad += total.T

@@ -9,7 +9,9 @@ import numpy as np
 from numba import njit
 
 __all__ = [
+    "add_columns",
     "add_one_hot",
+    "add_rows",
     "centre_columns",
     "centre_rows",
     "fill_columns",
@@ -17,6 +19,8 @@ __all__ = [
     "mirror_lower",
     "missing_columns",
     "order_by_cell",
+    "predict_columns",
+    "predict_rows",
     "weight_block_columns",
     "weight_block_rows",
     "weight_rows",
@@ -204,11 +208,15 @@ def predict_rows(dense, rows, centre, coef, eta):
 @njit(cache=True, nogil=True)
 def predict_columns(dense, rows, centre, coef, eta):
     """As `predict_rows`, of a block in Fortran order."""
-    for r in range(coef.shape[0]):
-        for j in range(centre.shape[0]):
-            if coef[r, j] != 0.0:
-                for i in range(rows.shape[0]):
-                    eta[i, r] += (dense[rows[i], j] - centre[j]) * coef[r, j]
+    total = np.zeros((coef.shape[0], rows.shape[0]))
+    for j in range(centre.shape[0]):
+        if coef[:, j].any():
+            x = _column(dense, rows, j, centre[j])
+            for r in range(coef.shape[0]):
+                _add_times(x, coef[r, j], total[r])
+    for i in range(rows.shape[0]):
+        for r in range(coef.shape[0]):
+            eta[i, r] += total[r, i]
 
 
 @njit(cache=True, nogil=True)
@@ -235,12 +243,39 @@ def _add_four(four, residual, centre, total):
         )
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@njit(cache=True, nogil=True)
 def add_columns(dense, rows, centre, residual, total):
     """As `add_rows`, of a block in Fortran order."""
-    for r in range(total.shape[0]):
-        for j in range(centre.shape[0]):
-            value, m = 0.0, centre[j]
-            for i in range(rows.shape[0]):
-                value += residual[i, r] * (dense[rows[i], j] - m)
-            total[r, j] += value
+    of = residual.T.copy()
+    for j in range(centre.shape[0]):
+        x = _column(dense, rows, j, centre[j])
+        for r in range(total.shape[0]):
+            total[r, j] += _product(of[r], x)
+
+
+@njit(cache=True, nogil=True)
+def _column(dense, rows, j, centre):
+    """A feature of some rows less its centre."""
+    n, out = rows.shape[0], np.empty(rows.shape[0])
+    if n and rows[n - 1] - rows[0] == n - 1:
+        some = dense[rows[0] : rows[0] + n, j]
+        for i in range(n):
+            out[i] = some[i] - centre
+    else:
+        for i in range(n):
+            out[i] = dense[rows[i], j] - centre
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _add_times(x, factor, out):
+    for i in range(x.shape[0]):
+        out[i] += x[i] * factor
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _product(x, y):
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += x[i] * y[i]
+    return total
