@@ -7,8 +7,8 @@ objective is within 1e-4, or 1e-6, of the best that anyone has found, over the n
 has some seconds, and ADMM several settings of its rho, of which the fastest counts. distreg runs to
 its certificate, with the same tolerance; as dask-ml's are, its way is also judged by the first
 coefficients that are good enough, those that it returns when it is cut off after so many passes.
-All get the same Dask arrays, all processors, and a first step or fit that is not counted. Objectives
-are computed by one piece of NumPy code.
+All get the same Dask arrays, all processors, and a first step or fit that is not counted.
+Objectives are computed by one piece of NumPy code.
 
 dask-ml is optional, in an environment of its own:
 
